@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The configuration files memunplug/memunplugd.conf and its drop-ins, merged into one struct. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Config {
+        bool source_acpi;               /* [Sources] Acpi= */
+        uint64_t keep_free_bytes;       /* [Policy] KeepFreeBytes=; UINT64_MAX: default floor */
+        uint32_t *protected_blocks;     /* [Policy] ProtectBlocks=; sorted */
+        size_t n_protected_blocks;
+        bool try_kernel_zones;          /* [Policy] TryKernelZones= */
+        uint64_t deadline_usec;         /* [Unplug] DeadlineSec= */
+        uint64_t deadline_per_gib_usec; /* [Unplug] DeadlinePerGiBSec= */
+        uint32_t retries;               /* [Unplug] Retries= */
+        char *user;                     /* run as, if started as root; command line only */
+} Config;
+
+/* Defaults, then the main file (first found of the four directories), then drop-ins in order of file name. root_fd: the
+ * root directory. What cannot be understood is logged with file and line, and ignored. */
+int config_load(int root_fd, Config *ret);
+void config_clear(Config *config);
+
+/* One file's text, for tests and fuzzing. path is for messages only. */
+int config_parse(Config *config, const char *path, const char *text, size_t n);

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The one table of what can be asked, the one validator of arguments and the one place that
+ * turns outcomes into error names. Fronts decode their wire into a JSON object and call here. */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+#include "engine/engine.h"
+#include "request/queue.h"
+
+typedef enum OperationId {
+        OPERATION_GET_STATUS,
+        OPERATION_LIST_BLOCKS,
+        OPERATION_LIST_DEVICES,
+        OPERATION_PLAN,
+        OPERATION_UNPLUG,
+        OPERATION_REPLUG,
+        OPERATION_CANCEL,
+        OPERATION_LIST_JOBS,
+        OPERATION_EXPLAIN,
+        OPERATION_MONITOR,
+        _OPERATION_MAX,
+} OperationId;
+
+typedef enum OperationStream { STREAM_NEVER, STREAM_SUPPORTED, STREAM_REQUIRED, STREAM_REQUIRED_WITHOUT_ID } OperationStream;
+
+typedef struct Operation {
+        OperationId id;
+        const char *name;             /* "Unplug", as in the IDL */
+        const char *polkit_action;    /* NULL: reading, free for all */
+        OperationStream stream;
+} Operation;
+
+const Operation *operation_find(const char *name); /* NULL: no such */
+const Operation *operation_get(OperationId id);
+
+/* What operations work on; all borrowed. */
+typedef struct OperationContext {
+        sd_event *event;
+        Queue *queue;
+        Engine *engine;
+        const char *version;
+        const char *hypervisor;       /* or NULL */
+        bool acpi_active;
+        const char *acpi_reason;      /* why not; or NULL */
+        const char *const *health;    /* NULL-terminated notes, or NULL */
+} OperationContext;
+
+/* How a front takes replies of one call. continues is true for all but the last reply of a
+ * stream. reply and error own nothing: parameters is borrowed. A negative return ends the call.
+ * error_name is "org.memunplug.NoSuchBlock" or "org.varlink.service.InvalidParameter" and so on. */
+typedef struct OperationSink {
+        int (*reply)(void *userdata, json_object *parameters, bool continues);
+        int (*error)(void *userdata, const char *error_name, json_object *parameters);
+        void *userdata;
+} OperationSink;
+
+typedef struct OperationCall OperationCall; /* a stream that is still open */
+
+/* Runs one call. parameters: object or NULL. more: the caller wants a stream. caller: for the record,
+ * "uid 1000". Everything is answered through the sink exactly once (a stream: until its last reply). If the call
+ * goes on after return, *ret is set and the front must free it when the peer goes away; the sink's
+ * last reply or error tells that it is over (then free it too; may be done from within). Otherwise *ret is NULL. */
+int operation_run(const OperationContext *context, const Operation *operation, json_object *parameters, bool more,
+                  const char *caller, const OperationSink *sink, OperationCall **ret);
+OperationCall *operation_call_free(OperationCall *call);

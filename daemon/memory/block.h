@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The memory blocks and devices of this machine, read once from sysfs into a table
+ * that does not change afterwards except for usage, which a survey fills in. */
+#pragma once
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BLOCK_USAGE_UNKNOWN UINT64_MAX
+#define BLOCK_DEVICE_NONE UINT32_MAX
+#define DEVICE_NAME_SIZE 64U
+
+typedef enum BlockState {
+        BLOCK_ONLINE,
+        BLOCK_OFFLINE,
+        BLOCK_GOING_OFFLINE,
+        BLOCK_ABSENT,
+        _BLOCK_STATE_MAX,
+        _BLOCK_STATE_INVALID = -EINVAL,
+} BlockState;
+
+typedef enum Zone {
+        ZONE_NONE,   /* none, or several: such a block cannot go offline */
+        ZONE_DMA,
+        ZONE_DMA32,
+        ZONE_NORMAL,
+        ZONE_MOVABLE,
+        ZONE_DEVICE,
+        _ZONE_MAX,
+        _ZONE_INVALID = -EINVAL,
+} Zone;
+
+typedef enum DeviceKind {
+        DEVICE_ACPI_DIMM,
+        DEVICE_VIRTIO_MEM,
+        DEVICE_DAX,
+        DEVICE_BOOT,
+        _DEVICE_KIND_MAX,
+        _DEVICE_KIND_INVALID = -EINVAL,
+} DeviceKind;
+
+typedef struct Block {
+        uint32_t index;
+        uint32_t device;          /* index into BlockTable.devices, or BLOCK_DEVICE_NONE */
+        uint64_t address;         /* bytes */
+        BlockState state;
+        Zone zone;                /* of an online block; of an offline one its default zone */
+        int node;                 /* -1: unknown */
+        uint64_t used_bytes;      /* BLOCK_USAGE_UNKNOWN without a survey */
+        uint64_t unmovable_bytes; /* part of used_bytes; BLOCK_USAGE_UNKNOWN likewise */
+} Block;
+
+typedef struct Device {
+        char name[DEVICE_NAME_SIZE]; /* "PNP0C80:00"; "boot" for what firmware gave at start */
+        DeviceKind kind;
+        uint32_t first_block;     /* lowest block index that belongs to it */
+        uint32_t n_blocks;
+        uint64_t size_bytes;
+        uint64_t online_bytes;
+        int node;                 /* of its first block */
+        bool ejectable;           /* the firmware can take it away */
+} Device;
+
+typedef struct BlockTable {
+        uint64_t block_size;      /* bytes */
+        Block *blocks;            /* sorted by index */
+        size_t n_blocks;
+        Device *devices;          /* sorted by first_block */
+        size_t n_devices;
+        uint64_t online_bytes;
+        bool surveyed;            /* usage of online blocks is filled in */
+} BlockTable;
+
+/* Reads everything below root_fd (a directory that holds "sys"). Errors: -ENOENT no memory
+ * block interface, -EBADMSG sysfs text that cannot be understood, -ENOMEM. A block that
+ * disappears while being read is left out. */
+int block_table_scan(int root_fd, BlockTable **ret);
+BlockTable *block_table_free(BlockTable *table);
+
+Block *block_table_find(const BlockTable *table, uint32_t index);
+const Device *block_table_find_device(const BlockTable *table, const char *name);
+const char *block_device_name(const BlockTable *table, const Block *block); /* or NULL */
+
+const char *block_state_to_string(BlockState state);
+const char *zone_to_string(Zone zone); /* as valid_zones spells it: "Movable"; NULL for ZONE_NONE */
+const char *device_kind_to_string(DeviceKind kind);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What must never go, and why: a verdict and a sentence with numbers for each block and
+ * device, and whether what must move has room elsewhere. Pure functions of plain data. */
+#pragma once
+
+#include "memory/block.h"
+
+typedef enum Verdict {
+        VERDICT_FREE,
+        VERDICT_MOVABLE,
+        VERDICT_BUSY,
+        VERDICT_UNMOVABLE,
+        VERDICT_GUARDED,
+        VERDICT_OFFLINE,
+        VERDICT_ABSENT,
+        _VERDICT_MAX,
+        _VERDICT_INVALID = -EINVAL,
+} Verdict;
+
+/* What the machine has, from /proc/meminfo and /proc/zoneinfo. Bytes. */
+typedef struct MemoryRoom {
+        uint64_t available_bytes;  /* MemAvailable */
+        uint64_t total_bytes;      /* MemTotal */
+        uint64_t free_bytes;       /* MemFree */
+        uint64_t swap_free_bytes;
+} MemoryRoom;
+
+typedef struct GuardPolicy {
+        uint64_t keep_free_bytes;       /* reserve after removal; UINT64_MAX: the default floor */
+        const uint32_t *protected_blocks; /* sorted */
+        size_t n_protected;
+        const uint32_t *busy_blocks;    /* part of jobs under way or set aside; sorted */
+        size_t n_busy;
+        bool try_kernel_zones;          /* also blocks outside ZONE_MOVABLE */
+} GuardPolicy;
+
+int memory_room_read(int root_fd, MemoryRoom *ret);
+
+/* The reserve that must stay free for a machine of this size. Bytes. */
+uint64_t guard_reserve(const GuardPolicy *policy, const MemoryRoom *room);
+
+/* Verdict on one block. ret_reason: a sentence to be freed, NULL if nothing is to be said. */
+int guard_block(const BlockTable *table, const Block *block, const GuardPolicy *policy, Verdict *ret,
+                char **ret_reason);
+
+/* Verdict on a device: the worst of its blocks. */
+int guard_device(const BlockTable *table, const Device *device, const GuardPolicy *policy, Verdict *ret,
+                 char **ret_reason);
+
+/* Is there room for move_bytes to go elsewhere while removing remove_bytes of memory? 0 and
+ * *ret_reason NULL: yes; 0 and a sentence with numbers: no. */
+int guard_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes,
+               char **ret_reason);
+
+const char *verdict_to_string(Verdict verdict);

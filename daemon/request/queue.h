@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* All requests: accepts demands, starts them in order, keeps their limit and their history,
+ * and tells observers of every change. */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "engine/engine.h"
+#include "memory/plan.h"
+#include "request/job.h"
+#include "request/journal.h"
+
+#define QUEUE_PENDING_MAX 64U   /* jobs accepted and not ended */
+#define QUEUE_HISTORY_MAX 64U   /* ended jobs remembered */
+#define QUEUE_ACTIVE_MAX 4U     /* jobs under way at the same time, on disjoint blocks */
+
+typedef struct Queue Queue;
+typedef struct QueueSlot QueueSlot;
+
+typedef enum QueueEvent {
+        QUEUE_JOB_NEW,
+        QUEUE_JOB_CHANGED,   /* state or progress */
+        QUEUE_JOB_ENDED,     /* final; the job stays in the history */
+        QUEUE_BLOCK_CHANGED, /* block went offline or online by our hand: see block */
+} QueueEvent;
+
+typedef void (*QueueObserver)(QueueEvent event, const Job *job, uint32_t block, void *userdata);
+
+typedef struct QueuePolicy {
+        GuardPolicy guard;             /* busy_blocks is filled in by the queue */
+        uint64_t deadline_usec;        /* default for demands without one: base ... */
+        uint64_t deadline_per_gib_usec; /* ... plus this for each GiB to remove */
+        uint32_t retries;              /* evacuation attempts after the first */
+} QueuePolicy;
+
+/* What became of a demand. If cause is not CAUSE_NONE no job was made, and reason (owned by the caller) and
+ * missing_block tell more. */
+typedef struct QueueAnswer {
+        JobCause cause;
+        char *reason;
+        uint32_t missing_block;
+        const Job *job;
+} QueueAnswer;
+
+/* All pointers are borrowed and must outlive the queue. journal may be NULL (tests). Jobs that the journal holds
+ * as unfinished are taken up: what they took is brought back, then they end as interrupted. */
+int queue_new(Queue **ret, sd_event *event, int root_fd, Engine *engine, Journal *journal, const QueuePolicy *policy);
+Queue *queue_free(Queue *queue);
+void queue_set_policy(Queue *queue, const QueuePolicy *policy); /* for demands from now on */
+
+/* 0 with *ret filled (also for a refusal), or a negative errno: -ENOMEM, -ESHUTDOWN. */
+int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret);
+/* What submit would do now; changes nothing. */
+int queue_plan(Queue *queue, const Demand *demand, Plan **ret);
+/* CAUSE_NONE: under way; CAUSE_BUSY: it is ejecting; CAUSE_REFUSED: no such job or ended. */
+JobCause queue_cancel(Queue *queue, uint32_t id);
+
+const Job *queue_find(const Queue *queue, uint32_t id);
+/* All jobs, oldest first: index 0 .. queue_n_jobs() - 1. */
+size_t queue_n_jobs(const Queue *queue);
+const Job *queue_job_at(const Queue *queue, size_t index);
+const Job *queue_current(const Queue *queue); /* the oldest one under way, or NULL */
+
+/* A fresh table of blocks with usage where the engine can tell, and the policy with all busy blocks; both
+ * valid until the next call into the queue or the next event. */
+int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy);
+/* Forget the cached table: the machine's memory changed. */
+void queue_invalidate_table(Queue *queue);
+
+int queue_observe(Queue *queue, QueueObserver observer, void *userdata, QueueSlot **ret);
+QueueSlot *queue_slot_free(QueueSlot *slot);
+
+/* No new demands from now on (-ESHUTDOWN); jobs under way are cancelled unless ejecting. idle(userdata) is called
+ * once, when nothing is under way any more (perhaps at once). */
+void queue_shutdown(Queue *queue, void (*idle)(void *userdata), void *userdata);
