@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See pages.h. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "pages.h"
+
+#define CHUNK_BYTES (32UL << 20)
+#define CHUNK_PAGES (CHUNK_BYTES / PAGE_BYTES)
+#define RESERVE_KB (96UL << 10)                 /* stop before the guest has less than this left */
+#define PAGEMAP_PRESENT (1ULL << 63)
+#define PAGEMAP_PFN ((1ULL << 55) - 1)
+
+uint64_t mix64(uint64_t x) {
+        x += 0x9e3779b97f4a7c15ULL;
+        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+        x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+        return x ^ (x >> 31);
+}
+
+int ranges_parse(const char *text, Ranges *ret) {
+        Ranges ranges = { .n = 0 };
+
+        for (const char *p = text;;) {
+                Range range;
+                char *end;
+
+                if (ranges.n == RANGES_MAX)
+                        return -EINVAL;
+                range.start = strtoull(p, &end, 0);
+                if (end == p || *end != '-')
+                        return -EINVAL;
+                p = end + 1;
+                range.end = strtoull(p, &end, 0);
+                if (end == p || range.end <= range.start)
+                        return -EINVAL;
+                ranges.item[ranges.n++] = range;
+                if (*end == '\0')
+                        break;
+                if (*end != ',')
+                        return -EINVAL;
+                p = end + 1;
+        }
+        *ret = ranges;
+        return 0;
+}
+
+bool ranges_contain(const Ranges *ranges, uint64_t physical) {
+        for (size_t i = 0; i < ranges->n; i++)
+                if (physical >= ranges->item[i].start && physical < ranges->item[i].end)
+                        return true;
+        return false;
+}
+
+static unsigned long available_kb(void) {
+        unsigned long kb = 0;
+        char line[128];
+        FILE *f = fopen("/proc/meminfo", "re");
+
+        if (!f)
+                return 0;
+        while (fgets(line, sizeof line, f))
+                if (sscanf(line, "MemAvailable: %lu kB", &kb) == 1)
+                        break;
+        fclose(f);
+        return kb;
+}
+
+static char *chunk_new(void) {
+        char *chunk = mmap(NULL, CHUNK_BYTES, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
+
+        if (chunk == MAP_FAILED)
+                return NULL;
+        (void) madvise(chunk, CHUNK_BYTES, MADV_NOHUGEPAGE);
+        for (size_t i = 0; i < CHUNK_BYTES; i += PAGE_BYTES)
+                *(volatile uint64_t *) (chunk + i) = i | 1;
+        return chunk;
+}
+
+/* Appends the chunk's pages that lie in the ranges. Returns how many, or a negative errno. */
+static ssize_t chunk_collect(int pagemap, char *chunk, const Ranges *ranges, Pages *pages) {
+        static uint64_t entries[CHUNK_PAGES];
+        off_t offset = (off_t) ((uintptr_t) chunk / PAGE_BYTES * sizeof entries[0]);
+        ssize_t found = 0;
+        Page *grown;
+
+        if (pread(pagemap, entries, sizeof entries, offset) != (ssize_t) sizeof entries)
+                return -EIO;
+        grown = realloc(pages->item, (pages->n + CHUNK_PAGES) * sizeof *grown);
+        if (!grown)
+                return -ENOMEM;
+        pages->item = grown;
+        for (size_t i = 0; i < CHUNK_PAGES; i++) {
+                uint64_t physical = (entries[i] & PAGEMAP_PFN) * PAGE_BYTES;
+
+                if (!(entries[i] & PAGEMAP_PRESENT))
+                        continue;
+                if (physical == 0)              /* no right to see frame numbers */
+                        return -EPERM;
+                if (ranges->n > 0 && !ranges_contain(ranges, physical))
+                        continue;
+                pages->item[pages->n++] = (Page) { chunk + i * PAGE_BYTES, physical };
+                found++;
+        }
+        return found;
+}
+
+/* Gives back every page of the chunks that is not among the wanted ones (in order of address). */
+static void chunk_trim(char *chunk, const Pages *wanted, size_t *cursor) {
+        char *end = chunk + CHUNK_BYTES, *from = chunk;
+
+        for (; *cursor < wanted->n; ++*cursor) {
+                char *keep = wanted->item[*cursor].address;
+
+                if (keep < chunk || keep >= end)
+                        break;
+                if (keep > from)
+                        (void) madvise(from, (size_t) (keep - from), MADV_DONTNEED);
+                from = keep + PAGE_BYTES;
+        }
+        if (from == chunk)
+                (void) munmap(chunk, CHUNK_BYTES);
+        else if (end > from)
+                (void) madvise(from, (size_t) (end - from), MADV_DONTNEED);
+}
+
+static int capture_chunks(int pagemap, const Ranges *ranges, uint64_t bytes, Pages *pages,
+                          char **chunks, size_t *n_chunks, size_t max_chunks) {
+        unsigned dry = 0;
+
+        /* The movable zone is used first: two chunks without a page of the ranges say they are full. */
+        while (*n_chunks < max_chunks && available_kb() > RESERVE_KB + CHUNK_BYTES / 1024) {
+                char *chunk = chunk_new();
+                ssize_t found;
+
+                if (!chunk)
+                        return -ENOMEM;
+                chunks[(*n_chunks)++] = chunk;
+                found = chunk_collect(pagemap, chunk, ranges, pages);
+                if (found < 0)
+                        return (int) found;
+                dry = found == 0 ? dry + 1 : 0;
+                if (ranges->n > 0 ? pages->n > 0 && dry >= 2 : *n_chunks * CHUNK_BYTES >= bytes)
+                        break;
+        }
+        return 0;
+}
+
+int pages_capture(const Ranges *ranges, uint64_t bytes, page_filter_t filter, void *userdata, Pages *ret) {
+        static char *chunks[4096];
+        size_t n_chunks = 0, n = 0, cursor = 0;
+        Pages pages = { 0 };
+        int pagemap, r;
+
+        pagemap = open("/proc/self/pagemap", O_RDONLY|O_CLOEXEC);
+        if (pagemap < 0)
+                return -errno;
+        r = capture_chunks(pagemap, ranges, bytes, &pages, chunks, &n_chunks, 4096);
+        close(pagemap);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < pages.n; i++)
+                if (filter(pages.item[i].physical, userdata))
+                        pages.item[n++] = pages.item[i];
+        pages.n = n;
+        for (size_t i = 0; i < n_chunks; i++)   /* pages are in the chunks' order */
+                chunk_trim(chunks[i], &pages, &cursor);
+        *ret = pages;
+        return 0;
+}
