@@ -3,10 +3,14 @@
  * It is the safety record: a write that fails is an error, not a warning. */
 #pragma once
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "engine/engine.h"
 #include "request/job.h"
+
+#define JOURNAL_REWRITE_SIZE (4U * 1024U * 1024U) /* bytes above which the file is to be rewritten */
 
 typedef struct Journal Journal;
 
@@ -31,3 +35,7 @@ uint32_t journal_last_id(const Journal *journal);
 /* Each appends one record and syncs it to disk. */
 int journal_write_job(Journal *journal, const Job *job);
 int journal_write_taking(Journal *journal, uint32_t job, const EngineBlock *blocks, size_t n);
+
+/* Whether the file has grown so much that it should be rewritten with the last max_jobs jobs, and doing so. */
+bool journal_is_large(const Journal *journal);
+int journal_rewrite(Journal *journal, size_t max_jobs);

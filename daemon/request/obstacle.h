@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is left in blocks after an evacuation, and what to say of it. */
+#pragma once
+
+#include "engine/engine.h"
+#include "request/job.h"
+
+typedef struct Obstacle {
+        bool known;               /* false: the engine cannot look into blocks */
+        uint64_t used_bytes;
+        uint64_t unmovable_bytes;
+        uint64_t held_bytes;      /* movable, but locked or under writeback now */
+        uint64_t class_bytes[16]; /* by MEMUNPLUG_CLASS_* */
+        uint64_t pages;           /* in the way */
+        size_t n_blocks;          /* that still hold something in the way */
+        JobBlocker *blockers;     /* the first JOB_BLOCKERS_MAX of them; owned */
+        size_t n_blockers;
+} Obstacle;
+
+/* Looks at every block; *keep[i] (if keep is given) tells whether block i has nothing in the way. */
+int obstacle_look(Engine *engine, const BlockTable *table, const EngineBlock *blocks, size_t n, bool *keep,
+                  Obstacle *ret);
+void obstacle_clear(Obstacle *obstacle);
+
+/* Nothing that the kernel could not move by itself while it takes the blocks offline. */
+bool obstacle_is_passable(const Obstacle *obstacle);
+JobCause obstacle_cause(const Obstacle *obstacle);
+/* A sentence with numbers, to be freed; NULL: memory is short. */
+char *obstacle_sentence(const Obstacle *obstacle, size_t n_blocks);

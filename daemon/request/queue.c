@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The queue of requests: acceptance with the verdict first, order, limits, history, observers. What one request
+ * does is request.c's. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "request/inventory.h"
+#include "request/queue.h"
+#include "request/report.h"
+#include "request/request.h"
+#include "util/cleanup.h"
+
+#define GIB (1024ULL * 1024ULL * 1024ULL)
+
+struct QueueSlot {
+        Queue *queue;
+        QueueObserver observer;
+        void *userdata;
+        bool dead;             /* freed while observers were being told */
+        QueueSlot *next;
+};
+
+struct Queue {
+        sd_event *event;
+        Engine *engine;
+        Journal *journal;
+        QueuePolicy policy;
+        Request **requests;    /* oldest first; queued, active and ended */
+        size_t n_requests;
+        uint32_t last_id;
+        sd_event_source *wake; /* deferred: start what can start, forget old history */
+        Inventory *inventory;
+        QueueSlot *slots;
+        unsigned telling;      /* depth of tell_observers() */
+        bool shutting_down;
+        void (*idle)(void *userdata);
+        void *idle_userdata;
+};
+
+DEFINE_CLEANUP(Queue *, queue_free)
+DEFINE_CLEANUP(Plan *, plan_free)
+
+static void sweep_slots(Queue *queue) {
+        QueueSlot **link = &queue->slots;
+
+        while (*link) {
+                QueueSlot *slot = *link;
+
+                if (!slot->dead) {
+                        link = &slot->next;
+                        continue;
+                }
+                *link = slot->next;
+                free(slot);
+        }
+}
+
+/* Observers may come and go while they are being told. */
+static void tell_observers(Queue *queue, QueueEvent event, const Job *job, uint32_t block) {
+        queue->telling++;
+        for (QueueSlot *slot = queue->slots; slot; slot = slot->next)
+                if (!slot->dead)
+                        slot->observer(event, job, block, slot->userdata);
+        queue->telling--;
+        if (queue->telling == 0)
+                sweep_slots(queue);
+}
+
+int queue_observe(Queue *queue, QueueObserver observer, void *userdata, QueueSlot **ret) {
+        QueueSlot *slot = calloc(1, sizeof(*slot));
+
+        if (!slot)
+                return -ENOMEM;
+        *slot = (QueueSlot) { .queue = queue, .observer = observer, .userdata = userdata, .next = queue->slots };
+        queue->slots = slot;
+        *ret = slot;
+        return 0;
+}
+
+QueueSlot *queue_slot_free(QueueSlot *slot) {
+        if (!slot)
+                return NULL;
+        slot->dead = true;
+        if (slot->queue->telling == 0)
+                sweep_slots(slot->queue);
+        return NULL;
+}
+
+static size_t count_busy(const Queue *queue) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < queue->n_requests; i++)
+                if (request_is_active(queue->requests[i]) && request_plan(queue->requests[i]))
+                        n += request_plan(queue->requests[i])->n_steps;
+        return n;
+}
+
+/* The blocks of requests under way. */
+static int list_busy(const Queue *queue, uint32_t **ret, size_t *ret_n) {
+        uint32_t *busy = calloc(count_busy(queue) + 1, sizeof(*busy));
+        size_t n = 0;
+
+        if (!busy)
+                return -ENOMEM;
+        for (size_t i = 0; i < queue->n_requests; i++) {
+                const Plan *plan = request_plan(queue->requests[i]);
+
+                for (size_t k = 0; request_is_active(queue->requests[i]) && plan && k < plan->n_steps; k++)
+                        busy[n++] = plan->steps[k].block;
+        }
+        *ret = busy;
+        *ret_n = n;
+        return 0;
+}
+
+void queue_invalidate_table(Queue *queue) {
+        inventory_invalidate(queue->inventory);
+}
+
+int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
+        uint32_t *busy;
+        size_t n;
+        int r;
+
+        r = inventory_table(queue->inventory, ret_table);
+        if (r >= 0)
+                r = list_busy(queue, &busy, &n);
+        if (r < 0)
+                return r;
+        return inventory_guard(queue->inventory, &queue->policy.guard, busy, n, ret_policy);
+}
+
+static int fresh_table(const BlockTable **ret, void *userdata) {
+        Queue *queue = userdata;
+
+        return inventory_table(queue->inventory, ret);
+}
+
+/* What is available, less what requests under way still need: they were promised it. */
+static int read_room(Queue *queue, uint64_t block_size, MemoryRoom *ret) {
+        MemoryRoom room;
+        int r;
+
+        r = inventory_room(queue->inventory, &room);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < queue->n_requests; i++) {
+                const Job *job = request_job(queue->requests[i]);
+                uint64_t promised;
+
+                if (!request_is_active(queue->requests[i]) || job->kind != DEMAND_UNPLUG)
+                        continue;
+                promised = job->total_blocks * block_size;
+                promised -= promised > job->removed_bytes ? job->removed_bytes : promised;
+                room.available_bytes -= room.available_bytes > promised ? promised : room.available_bytes;
+        }
+        *ret = room;
+        return 0;
+}
+
+int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
+        const BlockTable *table;
+        const GuardPolicy *policy;
+        MemoryRoom room;
+        int r;
+
+        r = queue_table(queue, &table, &policy);
+        if (r >= 0)
+                r = read_room(queue, table->block_size, &room);
+        return r < 0 ? r : plan_make(table, demand, policy, &room, ret);
+}
+
+static JobCause outcome_to_cause(PlanOutcome outcome) {
+        switch (outcome) {
+        case PLAN_FEASIBLE:
+                return CAUSE_NONE;
+        case PLAN_NO_SUCH_BLOCK:
+                return CAUSE_NO_SUCH_BLOCK;
+        case PLAN_NO_SUCH_DEVICE:
+                return CAUSE_NO_SUCH_DEVICE;
+        case PLAN_NOTHING_REMOVABLE:
+        case PLAN_TOO_LITTLE:
+                return CAUSE_NOTHING_REMOVABLE;
+        case PLAN_NO_ROOM:
+                return CAUSE_NO_ROOM;
+        case PLAN_BUSY:
+                return CAUSE_BUSY;
+        case PLAN_REFUSED:
+        case _PLAN_OUTCOME_MAX:
+        case _PLAN_OUTCOME_INVALID:
+                break;
+        }
+        return CAUSE_REFUSED;
+}
+
+static size_t count_requests(const Queue *queue, bool (*is)(const Request *)) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < queue->n_requests; i++)
+                n += is(queue->requests[i]);
+        return n;
+}
+
+static bool is_under_way(const Request *request) {
+        return !job_state_is_final(request_job(request)->state);
+}
+
+static int append_request(Queue *queue, Request *request) {
+        Request **requests = reallocarray(queue->requests, queue->n_requests + 1, sizeof(*requests));
+
+        if (!requests)
+                return -ENOMEM;
+        queue->requests = requests;
+        requests[queue->n_requests++] = request;
+        return 0;
+}
+
+/* Ended requests beyond the history are forgotten, oldest first. Never from within a request's callback. */
+static void trim_history(Queue *queue) {
+        size_t ended = queue->n_requests - count_requests(queue, is_under_way);
+
+        for (size_t i = 0; i < queue->n_requests && ended > QUEUE_HISTORY_MAX;) {
+                if (is_under_way(queue->requests[i])) {
+                        i++;
+                        continue;
+                }
+                (void) request_free(queue->requests[i]);
+                memmove(queue->requests + i, queue->requests + i + 1,
+                        (queue->n_requests - i - 1) * sizeof(*queue->requests));
+                queue->n_requests--;
+                ended--;
+        }
+        if (queue->journal && count_requests(queue, is_under_way) == 0 && journal_is_large(queue->journal))
+                (void) journal_rewrite(queue->journal, QUEUE_HISTORY_MAX); /* the old file stays good */
+}
+
+/* Starts one queued request, if its blocks are not another's. Returns whether it left the queue. */
+static bool start_request(Queue *queue, Request *request) {
+        CLEANUP(plan_freep) Plan *plan = NULL;
+        int r;
+
+        queue_invalidate_table(queue);
+        r = queue_plan(queue, request_demand(request), &plan);
+        if (r < 0) {
+                request_refuse(request, CAUSE_SYSTEM, strerror(-r));
+                return true;
+        }
+        if (plan->outcome == PLAN_BUSY && count_requests(queue, request_is_active) > 0)
+                return false;
+        if (plan->outcome != PLAN_FEASIBLE)
+                request_refuse(request, outcome_to_cause(plan->outcome), plan->reason);
+        else
+                request_start(request, STEAL_PTR(plan));
+        return true;
+}
+
+static int on_wake(sd_event_source *source, void *userdata) {
+        Queue *queue = userdata;
+
+        for (size_t i = 0; i < queue->n_requests; i++) {
+                if (count_requests(queue, request_is_active) >= QUEUE_ACTIVE_MAX)
+                        break;
+                if (request_is_queued(queue->requests[i]))
+                        (void) start_request(queue, queue->requests[i]);
+        }
+        trim_history(queue);
+        if (queue->shutting_down && queue->idle && count_requests(queue, is_under_way) == 0) {
+                void (*idle)(void *) = queue->idle;
+
+                queue->idle = NULL;
+                idle(queue->idle_userdata);
+        }
+        return 0;
+}
+
+static void wake(Queue *queue) {
+        (void) sd_event_source_set_enabled(queue->wake, SD_EVENT_ONESHOT); /* fails only on a bad argument */
+}
+
+static void request_changed(Request *request, RequestChange change, uint32_t block, void *userdata) {
+        const Job *job = request_job(request);
+        Queue *queue = userdata;
+
+        switch (change) {
+        case REQUEST_BLOCK:
+                queue_invalidate_table(queue);
+                tell_observers(queue, QUEUE_BLOCK_CHANGED, job, block);
+                tell_observers(queue, QUEUE_JOB_CHANGED, job, block);
+                return;
+        case REQUEST_PROGRESS:
+                tell_observers(queue, QUEUE_JOB_CHANGED, job, block);
+                return;
+        case REQUEST_STATE:
+                if (job_state_is_final(job->state)) {
+                        queue_invalidate_table(queue);
+                        tell_observers(queue, QUEUE_JOB_ENDED, job, 0);
+                        wake(queue);
+                        return;
+                }
+                tell_observers(queue, QUEUE_JOB_CHANGED, job, 0);
+                return;
+        }
+}
+
+static RequestContext request_context(Queue *queue) {
+        return (RequestContext) {
+                .event = queue->event,
+                .engine = queue->engine,
+                .journal = queue->journal,
+                .retries = queue->policy.retries,
+                .table = fresh_table,
+                .changed = request_changed,
+                .userdata = queue,
+        };
+}
+
+static uint64_t requested_bytes(const Demand *demand, const Plan *plan) {
+        if (demand->size_bytes > 0)
+                return demand->size_bytes;
+        return plan->n_steps * plan->block_size;
+}
+
+static uint64_t deadline_of(const Queue *queue, const Demand *demand, uint64_t bytes) {
+        if (demand->deadline_usec > 0)
+                return demand->deadline_usec;
+        return queue->policy.deadline_usec + queue->policy.deadline_per_gib_usec * (bytes + GIB - 1) / GIB;
+}
+
+static int accept_demand(Queue *queue, const Demand *demand, const Plan *plan, const Job **ret) {
+        RequestContext context = request_context(queue);
+        uint64_t bytes = requested_bytes(demand, plan);
+        Request *request;
+        int r;
+
+        r = request_new(&request, &context, queue->last_id + 1, demand, bytes, deadline_of(queue, demand, bytes));
+        if (r < 0)
+                return r;
+        r = append_request(queue, request);
+        if (r < 0) {
+                (void) request_free(request);
+                return r;
+        }
+        queue->last_id++;
+        report_accepted(request_job(request));
+        *ret = request_job(request);
+        tell_observers(queue, QUEUE_JOB_NEW, *ret, 0);
+        wake(queue);
+        return 0;
+}
+
+/* A refusal; takes reason. */
+static int refuse_demand(const Demand *demand, JobCause cause, char *reason, QueueAnswer *ret) {
+        report_refusal(demand, cause, reason);
+        *ret = (QueueAnswer) { .cause = cause, .reason = reason };
+        return 0;
+}
+
+int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
+        CLEANUP(plan_freep) Plan *plan = NULL;
+        const Job *job;
+        int r;
+
+        if (queue->shutting_down)
+                return -ESHUTDOWN;
+        if (count_requests(queue, is_under_way) >= QUEUE_PENDING_MAX)
+                return refuse_demand(demand, CAUSE_BUSY, strdup("too many jobs are under way already"), ret);
+        r = queue_plan(queue, demand, &plan);
+        if (r < 0)
+                return r;
+        if (plan->outcome != PLAN_FEASIBLE) {
+                r = refuse_demand(demand, outcome_to_cause(plan->outcome), STEAL_PTR(plan->reason), ret);
+                ret->missing_block = plan->missing_block;
+                return r;
+        }
+        r = accept_demand(queue, demand, plan, &job);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0) {
+                char *reason = NULL;
+
+                if (asprintf(&reason, "the job cannot be recorded on disk: %s", strerror(-r)) < 0)
+                        reason = NULL;
+                return refuse_demand(demand, CAUSE_SYSTEM, reason, ret);
+        }
+        *ret = (QueueAnswer) { .job = job };
+        return 0;
+}
+
+static Request *find_request(const Queue *queue, uint32_t id) {
+        for (size_t i = 0; i < queue->n_requests; i++)
+                if (request_job(queue->requests[i])->id == id)
+                        return queue->requests[i];
+        return NULL;
+}
+
+JobCause queue_cancel(Queue *queue, uint32_t id) {
+        Request *request = find_request(queue, id);
+
+        if (!request || !is_under_way(request))
+                return CAUSE_REFUSED;
+        return request_cancel(request, "cancelled on request") ? CAUSE_NONE : CAUSE_BUSY;
+}
+
+const Job *queue_find(const Queue *queue, uint32_t id) {
+        const Request *request = find_request(queue, id);
+
+        return request ? request_job(request) : NULL;
+}
+
+size_t queue_n_jobs(const Queue *queue) {
+        return queue->n_requests;
+}
+
+const Job *queue_job_at(const Queue *queue, size_t index) {
+        return index < queue->n_requests ? request_job(queue->requests[index]) : NULL;
+}
+
+const Job *queue_current(const Queue *queue) {
+        for (size_t i = 0; i < queue->n_requests; i++)
+                if (is_under_way(queue->requests[i]))
+                        return request_job(queue->requests[i]);
+        return NULL;
+}
+
+static int take_up(Queue *queue, const JournalJob *record) {
+        RequestContext context = request_context(queue);
+        Request *request;
+        int r;
+
+        if (job_state_is_final(record->job.state))
+                r = request_new_ended(&request, &context, &record->job);
+        else
+                r = request_new_interrupted(&request, &context, record);
+        if (r < 0)
+                return r;
+        r = append_request(queue, request);
+        if (r < 0)
+                (void) request_free(request);
+        return r;
+}
+
+/* History first, then the unfinished ones are brought to their end: observers are not there yet. */
+static int replay_journal(Queue *queue) {
+        const JournalJob *records;
+        size_t n;
+        int r = 0;
+
+        records = journal_jobs(queue->journal, &n);
+        queue->last_id = journal_last_id(queue->journal);
+        for (size_t i = 0; r >= 0 && i < n; i++)
+                r = take_up(queue, &records[i]);
+        journal_forget(queue->journal);
+        for (size_t i = 0; r >= 0 && i < queue->n_requests; i++)
+                if (is_under_way(queue->requests[i]))
+                        request_restore(queue->requests[i]);
+        return r;
+}
+
+void queue_set_policy(Queue *queue, const QueuePolicy *policy) {
+        queue->policy = *policy;
+}
+
+int queue_new(Queue **ret, sd_event *event, int root_fd, Engine *engine, Journal *journal,
+              const QueuePolicy *policy) {
+        CLEANUP(queue_freep) Queue *queue = calloc(1, sizeof(*queue));
+        int r;
+
+        if (!queue)
+                return -ENOMEM;
+        queue->event = sd_event_ref(event);
+        queue->engine = engine;
+        queue->journal = journal;
+        queue->policy = *policy;
+        r = inventory_new(&queue->inventory, root_fd, engine);
+        if (r >= 0)
+                r = sd_event_add_defer(event, &queue->wake, on_wake, queue);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(queue->wake, SD_EVENT_OFF);
+        if (r >= 0 && journal)
+                r = replay_journal(queue);
+        if (r < 0)
+                return r;
+        *ret = STEAL_PTR(queue);
+        return 0;
+}
+
+Queue *queue_free(Queue *queue) {
+        if (!queue)
+                return NULL;
+        for (size_t i = 0; i < queue->n_requests; i++)
+                (void) request_free(queue->requests[i]);
+        free(queue->requests);
+        while (queue->slots) {
+                QueueSlot *slot = queue->slots;
+
+                queue->slots = slot->next;
+                free(slot);
+        }
+        (void) sd_event_source_disable_unref(queue->wake);
+        (void) inventory_free(queue->inventory);
+        (void) sd_event_unref(queue->event);
+        free(queue);
+        return NULL;
+}
+
+void queue_shutdown(Queue *queue, void (*idle)(void *userdata), void *userdata) {
+        queue->shutting_down = true;
+        queue->idle = idle;
+        queue->idle_userdata = userdata;
+        for (size_t i = 0; i < queue->n_requests; i++)
+                if (is_under_way(queue->requests[i]))
+                        (void) request_cancel(queue->requests[i], "the service is being stopped");
+        wake(queue);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of one request share: its record, and the steps that one file hands to another. Nobody else includes it. */
+#pragma once
+
+#include <time.h>
+
+#include "request/obstacle.h"
+#include "request/request.h"
+
+#define USEC_PER_SEC 1000000ULL
+
+struct Request {
+        RequestContext context;
+        Job job;
+        Demand demand;
+        Plan *plan;
+        EngineBlock *todo;         /* still to be taken (replug: brought back), in order */
+        size_t n_todo;
+        EngineBlock *taken;        /* offline by our hand */
+        size_t n_taken;
+        uint32_t dropped;          /* blocks given up, where a part is enough */
+        EngineOp *op;
+        sd_event_source *deadline, *retry, *stall;
+        JobState verdict;          /* the final state that is decided already, or _JOB_STATE_INVALID */
+        uint64_t step_started;     /* usec, CLOCK_MONOTONIC */
+        uint64_t step_first_left;  /* bytes to move when the first progress came */
+};
+
+/* request.c: the state, and the end */
+
+/* The only place that changes a job's state. Final states are always entered. */
+int request_set_state(Request *request, JobState state);
+/* Enters a state; false: it could not be recorded, and the request is on its way to failure. */
+bool request_enter(Request *request, JobState state);
+/* Notes why the job will not end in done. The first reason is the true one: what follows follows from it. */
+void request_decide(Request *request, JobState verdict, JobCause cause, const char *format, ...)
+                __attribute__((format(printf, 4, 5)));
+void request_end(Request *request, JobState state);
+/* Ends an engine call that could not even begin. */
+void request_fail_to_start(Request *request, const char *what, int error);
+void request_notify(Request *request, RequestChange change, uint32_t block);
+void request_drop_timers(Request *request);
+uint64_t request_now_usec(clockid_t clock);
+static inline bool request_is_decided(const Request *request) {
+        return (int) request->verdict >= 0;
+}
+
+/* unplug.c: evacuate, take offline, eject */
+void unplug_evacuate(Request *request);
+void unplug_eject(Request *request);
+void unplug_note_blockers(Request *request, Obstacle *obstacle);
+
+/* restore.c: bring back */
+
+/* Brings back what was taken, then ends with the verdict. */
+void restore_unwind(Request *request);
+void restore_replug(Request *request);
+void restore_forget(Request *request, uint32_t block, bool taken);
