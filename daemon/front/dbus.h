@@ -9,8 +9,10 @@
 
 typedef struct DBusFront DBusFront;
 
-/* Connects to the system bus (or the address in DBUS_SYSTEM_BUS_ADDRESS) and asks for the name; ready(userdata) is
- * called when the name is ours. Reconnects by itself when the bus goes away. -ENOENT, -ECONNREFUSED and the like are not
- * fatal: it tries again with growing delay, and ready is called then. */
-int dbus_front_new(DBusFront **ret, const OperationContext *context, void (*ready)(void *userdata), void *userdata);
+/* Connects to the system bus (or the address in DBUS_SYSTEM_BUS_ADDRESS) and asks for the name;
+ * ready(userdata) is called when the name is ours. Reconnects by itself when the bus goes away. -ENOENT,
+ * -ECONNREFUSED and the like are not fatal: it tries again with growing delay, and ready is called then
+ * (each time the name became ours). The context is borrowed for the life of the front. */
+int dbus_front_new(DBusFront **ret, const OperationContext *context, void (*ready)(void *userdata),
+                   void *userdata);
 DBusFront *dbus_front_free(DBusFront *front);
