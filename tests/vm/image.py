@@ -119,6 +119,7 @@ def add_base(image):
     image.data('etc/nsswitch.conf', 'passwd: files\ngroup: files\n')
     image.data('etc/machine-id', '6d656d756e706c756700000000000001\n')
     image.file('init', os.path.join(HERE, 'init'), 0o755)
+    image.file('usr/bin/start-memunplugd', os.path.join(HERE, 'start-memunplugd'), 0o755)
     for path in HOST_PROGRAMS:
         if os.path.exists(path):
             image.program(path, path)
@@ -174,7 +175,7 @@ def trixie_root():
             found, missing = _trixie_libraries(root)
             if not missing:
                 break
-            queue = [p for p in queue if p not in seen and p.startswith('lib')]
+            queue = [p for p in queue if p not in seen and re.match('z?lib', p)]
             if not queue:
                 raise debian.PackageError('varlinkctl of trixie lacks ' + ', '.join(missing))
             package = queue.pop(0)
@@ -198,6 +199,10 @@ def _trixie_libraries(root):
     missing += re.findall(r'error while loading shared libraries: (\S+):', text)
     found = [(program, 'varlinkctl'), (loader, 'ld.so')]
     for name, path in re.findall(r'(\S+) => (/\S+)', text):
-        if path.startswith(root) and '/' not in name:
+        if '/' in name:
+            continue
+        if path.startswith(root):
             found.append((path, name))
+        else:
+            missing.append(name)                # the host's own: not the one it was built with
     return found, missing

@@ -73,6 +73,23 @@ static unsigned long available_kb(void) {
         return kb;
 }
 
+int pages_touch_all(void) {
+        size_t kb = available_kb(), size;
+        char *area;
+
+        if (kb <= RESERVE_KB)
+                return 0;
+        size = (size_t) (kb - RESERVE_KB) << 10;
+        area = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
+        if (area == MAP_FAILED)
+                return -errno;
+        (void) madvise(area, size, MADV_HUGEPAGE);
+        for (size_t i = 0; i < size; i += PAGE_BYTES)
+                *(volatile uint64_t *) (area + i) = i | 1;
+        (void) munmap(area, size);
+        return 0;
+}
+
 static char *chunk_new(void) {
         char *chunk = mmap(NULL, CHUNK_BYTES, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
 

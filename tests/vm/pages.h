@@ -45,6 +45,9 @@ typedef bool (*page_filter_t)(uint64_t physical, void *userdata);
  */
 int pages_capture(const Ranges *ranges, uint64_t bytes, page_filter_t filter, void *userdata, Pages *ret);
 
+/* Writes to all free memory and gives it back: the hypervisor has then backed all of it. */
+int pages_touch_all(void);
+
 /* A well-mixed number for each input: the only randomness here, the same in every run. */
 uint64_t mix64(uint64_t x);
 

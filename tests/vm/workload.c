@@ -4,12 +4,15 @@
  * It owns filling, rewriting and checking; who moves the pages meanwhile is the test.
  *
  *   workload [--range=START-END,...] [--bytes=N] [--share=PERCENT] [--compact]
- *            [--seed=N] [--pause=MSEC]
+ *            [--seed=N] [--pause=MSEC] [--touch]
  *
  * With --range it takes all memory it can get there and keeps a share of it:
  * scattered by a fixed rule on the physical address, or (--compact) the lowest part
  * of each memory block. Each page's content follows from seed, index and how often it
  * was written; each pass checks all pages and rewrites one in eight.
+ *
+ * --touch writes to all free memory first, so that moving pages into it later costs the
+ * hypervisor nothing.
  *
  * Prints "ready, pages N" once all is written. SIGUSR1: checks everything once more
  * from there on and prints "pages checked N, bad M". SIGTERM: the same, then ends;
@@ -138,7 +141,7 @@ static int work(const Pages *pages, uint64_t seed, int pause_msec) {
 
 static int usage(void) {
         fprintf(stderr, "usage: workload [--range=START-END,...] [--bytes=N] [--share=PERCENT] [--compact] "
-                "[--seed=N] [--pause=MSEC]\n");
+                "[--seed=N] [--pause=MSEC] [--touch]\n");
         return 2;
 }
 
@@ -150,6 +153,7 @@ int main(int argc, char **argv) {
                 { "compact", no_argument,       NULL, 'c' },
                 { "seed",    required_argument, NULL, 'd' },
                 { "pause",   required_argument, NULL, 'p' },
+                { "touch",   no_argument,       NULL, 't' },
                 {}
         };
         Selection selection = { .seed = 1, .share = 100 };
@@ -157,6 +161,7 @@ int main(int argc, char **argv) {
         Ranges ranges = { .n = 0 };
         uint64_t bytes = 64 << 20;
         int pause_msec = 10, c, r;
+        bool touch = false;
         Pages pages;
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
@@ -170,6 +175,7 @@ int main(int argc, char **argv) {
                 case 'c': selection.compact = true; break;
                 case 'd': selection.seed = strtoull(optarg, NULL, 0); break;
                 case 'p': pause_msec = atoi(optarg); break;
+                case 't': touch = true; break;
                 default: return usage();
                 }
         if (optind != argc || pause_msec < 0)
@@ -177,7 +183,9 @@ int main(int argc, char **argv) {
         selection.block_bytes = block_size();
         sigaction(SIGUSR1, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
-        r = pages_capture(&ranges, bytes, is_selected, &selection, &pages);
+        r = touch ? pages_touch_all() : 0;
+        if (r >= 0)
+                r = pages_capture(&ranges, bytes, is_selected, &selection, &pages);
         if (r < 0) {
                 fprintf(stderr, "workload: cannot take memory: %s\n", strerror(-r));
                 return EXIT_FAILURE;

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What is built from this tree for a guest: the test helpers, the kernel module, the
+# daemon and all it installs. It owns build directories below the cache; it decides
+# nothing about how the guest uses what it gets.
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+
+import debian
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+HELPERS = {'agent': ['agent.c'], 'workload': ['workload.c', 'pages.c'],
+           'holder': ['holder.c', 'pages.c'], 'usedpages': ['usedpages.c', 'pages.c']}
+HELPER_DIR = 'usr/lib/memunplug-test'
+
+
+class BuildError(Exception):
+    pass
+
+
+def run(argv, cwd=None, env=None):
+    r = subprocess.run(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, text=True,
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if r.returncode:
+        raise BuildError('%s: exit status %d\n%s' % (' '.join(argv), r.returncode, r.stdout))
+    return r.stdout
+
+
+def tree_hash(*paths):
+    """One hash over names and contents of files and folders."""
+    h = hashlib.sha256()
+    for path in paths:
+        if os.path.isfile(path):
+            files = [path]
+        else:
+            files = sorted(os.path.join(d, f) for d, _, names in os.walk(path) for f in names)
+        for name in files:
+            h.update(os.path.relpath(name, TOP).encode() + b'\0')
+            with open(name, 'rb') as f:
+                h.update(hashlib.sha256(f.read()).digest())
+    return h.hexdigest()[:16]
+
+
+def helpers():
+    """The static test helpers and tests/vm/*.c of other makers: {name: path}."""
+    sources = dict(HELPERS)
+    for name in sorted(os.listdir(HERE)):
+        base = name[:-2]
+        if name.endswith('.c') and base not in sources and base != 'pages':
+            sources[base] = [name]
+    contract = os.path.join(TOP, 'kmod/include/uapi')
+    key = tree_hash(*(os.path.join(HERE, n) for n in sorted(os.listdir(HERE)) if n[-2:] in ('.c', '.h')), contract)
+    out = debian.cache_dir('helpers', key)
+    with debian.Lock('helpers'):
+        for name, files in sources.items():
+            path = os.path.join(out, name)
+            if not os.path.exists(path):
+                run(['gcc', '-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-static', '-I', contract,
+                     '-o', path + '.new', *files], cwd=HERE)
+                os.rename(path + '.new', path)
+    return {name: os.path.join(out, name) for name in sources}
+
+
+def kmod(kernel):
+    """The kernel modules of this tree, built for a kernel: list of .ko paths. Empty without kmod/."""
+    source = os.path.join(TOP, 'kmod')
+    if not any(os.path.exists(os.path.join(source, n)) for n in ('Kbuild', 'Makefile')):
+        return []
+    key = tree_hash(source)
+    work = os.path.join(debian.cache_dir('kmod'), '%s-%s' % (kernel.release, key))
+    with debian.Lock('kmod-' + kernel.series):
+        if not os.path.exists(os.path.join(work, '.complete')):
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(source, work, ignore=shutil.ignore_patterns('*.o', '*.ko', '*.mod*', '.*.cmd'))
+            run(['make', '-C', kernel.build, 'M=' + work, 'modules'])
+            with open(os.path.join(work, '.complete'), 'w'):
+                pass
+    return sorted(os.path.join(work, n) for n in os.listdir(work) if n.endswith('.ko'))
+
+
+def build_dir(variant='plain'):
+    """The Meson build directory of a variant, per checkout."""
+    checkout = hashlib.sha256(TOP.encode()).hexdigest()[:8]
+    return os.path.join(debian.cache_dir('build', checkout), variant)
+
+
+VARIANTS = {                                    # name: (environment, Meson options)
+    'plain': ({'CC': 'gcc'}, []),
+    'gcc': ({'CC': 'gcc'}, ['-Dwerror=true', '-Dbuildtype=debugoptimized']),
+    'clang': ({'CC': 'clang'}, ['-Dwerror=true', '-Dbuildtype=debugoptimized']),
+    'sanitize': ({'CC': 'gcc'}, ['-Dwerror=true', '-Db_sanitize=address,undefined', '-Db_lundef=false']),
+}
+
+
+def meson(variant='plain'):
+    """Builds the daemon and all that is installed with it: the build directory."""
+    directory = build_dir(variant)
+    env, options = VARIANTS[variant]
+    env = dict(os.environ, **env)
+    with debian.Lock('build-' + variant):
+        if not os.path.exists(os.path.join(directory, 'build.ninja')):
+            shutil.rmtree(directory, ignore_errors=True)
+            run(['meson', 'setup', '--prefix=/usr', '--sysconfdir=/etc', '--localstatedir=/var',
+                 *options, directory, TOP], env=env)
+        run(['ninja', '-C', directory], env=env)
+    return directory
+
+
+class Product:
+    """What is put into a guest. build: a Meson build directory, or None without the daemon."""
+
+    def __init__(self, build=None, module=True):
+        self.build, self.module = build, module
+        self.installed = []
+        if build:
+            plan = json.loads(run(['meson', 'introspect', '--installed', build]))
+            self.installed = sorted((s, d) for s, d in plan.items() if os.path.isfile(s))
+
+    def path_of(self, name):
+        """Where a program of the product is in the guest."""
+        for _, destination in self.installed:
+            if os.path.basename(destination) == name:
+                return destination
+        raise BuildError('%s is not among what is installed' % name)
+
+    def add_to(self, image, kernel):
+        for name, path in helpers().items():
+            image.file('%s/%s' % (HELPER_DIR, name), path, 0o755)
+            if name != 'agent':
+                image.link('usr/bin/' + name, '/%s/%s' % (HELPER_DIR, name))
+        if self.module:
+            for path in kmod(kernel):
+                image.file('lib/modules/%s/updates/%s' % (kernel.release, os.path.basename(path)), path, 0o644)
+        for source, destination in self.installed:
+            if os.access(source, os.X_OK):
+                image.program(destination, source)
+            else:
+                image.file(destination, source)
