@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a page is, seen without locks and without taking references: a reference
+ * of ours would make a migration under way fail. Everything is a snapshot that
+ * may be wrong a moment later; only words of struct page are read, no mapping or
+ * driver behind them. Who counts and reports is survey.c.
+ *
+ * A page is PINNED if it has more references than its mappings and caches
+ * explain. For a page on an LRU list that is exact, but for batches: pages wait
+ * in per-CPU batches (to be added, activated, rotated) with one reference more.
+ * A page that is not on an LRU list, but mapped or cached, is in such a batch or
+ * isolated by somebody, and is granted that one reference. For pages on a list
+ * survey.c drains the batches (mu_lru_drain()) when it meets the first excess,
+ * and looks again. Pages held by vmsplice() or by direct I/O show either way.
+ */
+#include <linux/bits.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "compat.h"
+#include "memunplug.h"
+
+/* The largest compound page: gigantic hugetlb. */
+#define MU_ORDER_MAX	(PUD_SHIFT - PAGE_SHIFT)
+
+static bool snapshot_has(unsigned long flags, enum pageflags bit)
+{
+	return flags & BIT(bit);
+}
+
+static bool snapshot_in_swapcache(unsigned long flags)
+{
+	return snapshot_has(flags, PG_swapbacked) && snapshot_has(flags, PG_swapcache);
+}
+
+static unsigned long page_mapping_bits(const struct page *page)
+{
+	return (unsigned long)READ_ONCE(page->mapping);
+}
+
+static bool page_has_movable_ops(const struct page *page)
+{
+	return (page_mapping_bits(page) & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_MOVABLE;
+}
+
+static bool page_is_anon(const struct page *page)
+{
+	return page_mapping_bits(page) & PAGE_MAPPING_ANON;
+}
+
+/* An order read from a page that may be changing: only used if it makes sense. */
+static unsigned int order_checked(unsigned long pfn, unsigned long order)
+{
+	if (order > MU_ORDER_MAX || !IS_ALIGNED(pfn, 1UL << order))
+		return 0;
+	return order;
+}
+
+static u32 page_report_flags(struct page *head, unsigned long flags)
+{
+	static const struct {
+		enum pageflags bit;
+		u32 flag;
+	} table[] = {
+		{ PG_locked, MEMUNPLUG_PAGE_LOCKED },
+		{ PG_writeback, MEMUNPLUG_PAGE_WRITEBACK },
+		{ PG_dirty, MEMUNPLUG_PAGE_DIRTY },
+		{ PG_unevictable, MEMUNPLUG_PAGE_UNEVICTABLE },
+		{ PG_head, MEMUNPLUG_PAGE_COMPOUND },
+	};
+	u32 ret = 0;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++)
+		if (snapshot_has(flags, table[i].bit))
+			ret |= table[i].flag;
+	if (page_is_anon(head))
+		ret |= MEMUNPLUG_PAGE_ANON;
+	if (snapshot_in_swapcache(flags))
+		ret |= MEMUNPLUG_PAGE_SWAPCACHE;
+	return ret;
+}
+
+/* Mappings, and the references that they, the caches and buffers explain. */
+static void page_count_expected(struct page *head, unsigned long flags, struct mu_page *ret_page)
+{
+	unsigned long nr = 1UL << ret_page->order;
+	int expected;
+
+	if (ret_page->order)
+		ret_page->map_count = mu_large_mapcount(head, ret_page->order, page_is_anon(head));
+	else
+		ret_page->map_count = atomic_read(&head->_mapcount) + 1;
+	if (ret_page->map_count < 0)	/* it is a page type */
+		ret_page->map_count = 0;
+
+	expected = ret_page->map_count;
+	if (snapshot_in_swapcache(flags))
+		expected += nr;
+	else if (page_mapping_bits(head) && !page_is_anon(head))
+		expected += nr;
+	if (snapshot_has(flags, PG_private))
+		expected++;
+	if (snapshot_has(flags, PG_private_2) && !page_is_anon(head))
+		expected++;	/* a network filesystem is copying it to its cache */
+	ret_page->expected_count = expected;
+}
+
+static u32 page_class_typed(struct page *head, unsigned long flags)
+{
+	if (snapshot_has(flags, PG_reserved))
+		return MEMUNPLUG_CLASS_RESERVED;
+#ifdef CONFIG_MEMORY_FAILURE
+	if (snapshot_has(flags, PG_hwpoison))
+		return MEMUNPLUG_CLASS_HWPOISON;
+#endif
+	if (PageHuge(head))
+		return MEMUNPLUG_CLASS_HUGETLB;
+	if (PageOffline(head))
+		return page_has_movable_ops(head) ? MEMUNPLUG_CLASS_BALLOON :
+						    MEMUNPLUG_CLASS_OFFLINE;
+	if (PageTable(head))
+		return MEMUNPLUG_CLASS_PAGE_TABLE;
+	if (PageSlab(head))
+		return MEMUNPLUG_CLASS_SLAB;
+	return MEMUNPLUG_CLASS_UNKNOWN;
+}
+
+/* A page that has no type of its own: user memory, page cache, or the kernel's. */
+static u32 page_class_plain(struct page *head, unsigned long flags, const struct mu_page *page)
+{
+	int granted = page->expected_count;
+
+	if (page->ref_count == 0)
+		return MEMUNPLUG_CLASS_FREE;	/* on a per-CPU list, or in migration */
+	if (page_has_movable_ops(head))
+		return MEMUNPLUG_CLASS_MOVABLE;
+	if (!snapshot_has(flags, PG_lru)) {
+		if (!page_mapping_bits(head) && !snapshot_in_swapcache(flags) && !page->map_count)
+			return MEMUNPLUG_CLASS_KERNEL;
+		granted++;
+	}
+	return page->ref_count > granted ? MEMUNPLUG_CLASS_PINNED : MEMUNPLUG_CLASS_MOVABLE;
+}
+
+/**
+ * mu_classify - say what a page is
+ * @page: any page of an online section; the caller holds mu_memmap_lock()
+ * @ret_page: about the free or compound page it belongs to
+ */
+void mu_classify(struct page *page, struct mu_page *ret_page)
+{
+	struct page *head = compound_head(page);
+	unsigned long flags = READ_ONCE(head->flags);
+	struct mu_page result = { .pfn = page_to_pfn(head) };
+
+	if (PageBuddy(page)) {
+		result.class = MEMUNPLUG_CLASS_FREE;
+		result.pfn = page_to_pfn(page);
+		result.order = order_checked(result.pfn, READ_ONCE(page->private));
+		*ret_page = result;
+		return;
+	}
+
+	if (snapshot_has(flags, PG_head))
+		result.order = order_checked(result.pfn, compound_order(head));
+	if (result.pfn + (1UL << result.order) <= page_to_pfn(page)) {
+		/* Torn apart while we looked: it is what it is by itself. */
+		head = page;
+		flags = READ_ONCE(page->flags);
+		result.pfn = page_to_pfn(page);
+		result.order = 0;
+	}
+
+	result.ref_count = page_ref_count(head);
+	result.flags = page_report_flags(head, flags);
+	result.class = page_class_typed(head, flags);
+	if (result.class == MEMUNPLUG_CLASS_UNKNOWN || result.class == MEMUNPLUG_CLASS_HUGETLB)
+		page_count_expected(head, flags, &result);
+	if (result.class == MEMUNPLUG_CLASS_UNKNOWN) {
+		if (folio_maybe_dma_pinned((struct folio *)head))
+			result.flags |= MEMUNPLUG_PAGE_DMA_PINNED;
+		result.class = page_class_plain(head, flags, &result);
+	}
+	*ret_page = result;
+}
+
+/**
+ * mu_class_suspicious - may this be a page caught at a bad moment?
+ * @class: MEMUNPLUG_CLASS_*
+ *
+ * Return: true if a second look is worth it.
+ */
+bool mu_class_suspicious(u32 class)
+{
+	return class == MEMUNPLUG_CLASS_PINNED || class == MEMUNPLUG_CLASS_KERNEL ||
+	       class == MEMUNPLUG_CLASS_UNKNOWN;
+}
+
+/* Pages of one subsection, the unit in which memory comes and goes. */
+static void walk_subsection(unsigned long pfn, unsigned long end, const struct mu_walk *walk)
+{
+	struct mu_page page;
+	unsigned long next;
+
+	mu_memmap_lock();
+	if (!pfn_to_online_page(pfn)) {
+		mu_memmap_unlock();
+		if (walk->hole)
+			walk->hole(end - pfn, walk->data);
+		return;
+	}
+	for (; pfn < end; pfn = next) {
+		mu_classify(pfn_to_page(pfn), &page);
+		next = min(end, page.pfn + (1UL << page.order));
+		walk->page(&page, pfn, next - pfn, walk->data);
+	}
+	mu_memmap_unlock();
+}
+
+/**
+ * mu_walk - look at each page of a range
+ * @start: first page frame
+ * @end: behind the last one
+ * @walk: what to do with them
+ *
+ * A compound page that reaches over a subsection comes in parts.
+ *
+ * Return: 0, or -EINTR.
+ */
+int mu_walk(unsigned long start, unsigned long end, const struct mu_walk *walk)
+{
+	unsigned long next;
+
+	for (; start < end; start = next) {
+		next = min(end, ALIGN(start + 1, PAGES_PER_SUBSECTION));
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (walk->any_signal && signal_pending(current))
+			return -EINTR;
+		walk_subsection(start, next, walk);
+		cond_resched();
+	}
+	return 0;
+}

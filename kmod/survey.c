@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Counts: the survey that user space asks for, with a list of the pages in the
+ * way, and the tally an evacuation works by. Nothing here changes memory, but
+ * that a survey may flush the per-CPU LRU batches once. What a page is, is said
+ * by classify.c.
+ */
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "compat.h"
+#include "memunplug.h"
+
+#define SURVEY_SIZE_MAX		(2ULL << 30)
+#define SURVEY_PAGES_MAX	4096
+/* So many suspicious pages get a moment before the second look; then it is a fact. */
+#define SURVEY_WAITS_MAX	1024
+#define SURVEY_WAIT_USEC	2
+
+/* A survey under way: the answer, and the list before it goes to user space. */
+struct survey {
+	struct memunplug_survey *out;
+	struct memunplug_page *list;
+	u32 list_size;
+	unsigned int waits;
+	bool drained;
+};
+
+/*
+ * Pages in migration, just allocated, or in an LRU batch look like held ones.
+ * Give them a moment and look again.
+ */
+static void survey_look_again(struct survey *survey, unsigned long pfn, struct mu_page *page)
+{
+	if (!survey->drained) {
+		survey->drained = true;
+		mu_lru_drain();
+	} else if (survey->waits < SURVEY_WAITS_MAX) {
+		survey->waits++;
+		udelay(SURVEY_WAIT_USEC);
+	}
+	mu_classify(pfn_to_page(pfn), page);
+}
+
+static bool survey_in_the_way(const struct mu_page *page)
+{
+	switch (page->class) {
+	case MEMUNPLUG_CLASS_FREE:
+	case MEMUNPLUG_CLASS_MOVABLE:
+	case MEMUNPLUG_CLASS_BALLOON:
+		return false;
+	case MEMUNPLUG_CLASS_HUGETLB:
+		return page->ref_count > 0;
+	default:
+		return true;
+	}
+}
+
+static void survey_list(struct survey *survey, const struct mu_page *page, unsigned long pfn)
+{
+	struct memunplug_survey *out = survey->out;
+
+	/* A compound page is listed where it, or its part in the range, begins. */
+	if (pfn != page->pfn && pfn != PHYS_PFN(out->start))
+		return;
+	out->total_blockers++;
+	if (out->n_pages >= survey->list_size)
+		return;
+	survey->list[out->n_pages++] = (struct memunplug_page) {
+		.address = PFN_PHYS(page->pfn),
+		.class = page->class,
+		.flags = page->flags,
+		.ref_count = page->ref_count,
+		.map_count = page->map_count,
+		.expected_count = page->expected_count,
+		.order = page->order,
+	};
+}
+
+static void survey_page(const struct mu_page *page, unsigned long pfn, unsigned long nr,
+			void *data)
+{
+	struct survey *survey = data;
+	struct memunplug_survey *out = survey->out;
+	struct mu_page again = *page;
+	u64 bytes = PFN_PHYS(nr);
+
+	if (mu_class_suspicious(page->class)) {
+		survey_look_again(survey, pfn, &again);
+		/* Another page by now: what is known of it holds for one frame. */
+		if (again.pfn != page->pfn || again.order != page->order)
+			again = *page;
+	}
+
+	out->bytes[again.class] += bytes;
+	if (again.class == MEMUNPLUG_CLASS_MOVABLE) {
+		if (again.flags & MEMUNPLUG_PAGE_LOCKED)
+			out->locked_bytes += bytes;
+		if (again.flags & MEMUNPLUG_PAGE_WRITEBACK)
+			out->writeback_bytes += bytes;
+	}
+	if (survey_in_the_way(&again))
+		survey_list(survey, &again, pfn);
+}
+
+static void survey_hole(unsigned long nr, void *data)
+{
+	struct survey *survey = data;
+
+	survey->out->hole_bytes += PFN_PHYS(nr);
+}
+
+static int survey_check(const struct memunplug_survey *in)
+{
+	u64 end;
+
+	if (in->flags)
+		return -EINVAL;
+	if (!in->size || in->size > SURVEY_SIZE_MAX)
+		return -EINVAL;
+	if (!PAGE_ALIGNED(in->start) || !PAGE_ALIGNED(in->size))
+		return -EINVAL;
+	if (check_add_overflow(in->start, in->size, &end))
+		return -EINVAL;
+	if (in->max_pages > SURVEY_PAGES_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * mu_survey - count the pages of a range, list those in the way
+ * @out: the request as it came from user space; the answer is written to it, and
+ *	 the list to where it points
+ *
+ * Return: 0; -EINVAL, -EINTR, -EFAULT, -ENOMEM.
+ */
+int mu_survey(struct memunplug_survey *out)
+{
+	struct survey survey = { .out = out, .list_size = out->pages ? out->max_pages : 0 };
+	const struct mu_walk walk = {
+		.page = survey_page, .hole = survey_hole, .data = &survey, .any_signal = true,
+	};
+	unsigned long start = PHYS_PFN(out->start);
+	int ret;
+
+	ret = survey_check(out);
+	if (ret < 0)
+		return ret;
+	out->n_pages = 0;
+	out->reserved = 0;
+	memset(out->bytes, 0, sizeof(out->bytes));
+	out->locked_bytes = 0;
+	out->writeback_bytes = 0;
+	out->hole_bytes = 0;
+	out->total_blockers = 0;
+
+	if (survey.list_size) {
+		survey.list = kvcalloc(survey.list_size, sizeof(*survey.list), GFP_KERNEL_ACCOUNT);
+		if (!survey.list)
+			return -ENOMEM;
+	}
+	ret = mu_walk(start, start + PHYS_PFN(out->size), &walk);
+	if (!ret && out->n_pages &&
+	    copy_to_user(u64_to_user_ptr(out->pages), survey.list,
+			 array_size(out->n_pages, sizeof(*survey.list))))
+		ret = -EFAULT;
+	kvfree(survey.list);
+	return ret;
+}
+
+static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned long nr,
+		       void *data)
+{
+	struct mu_tally *tally = data;
+
+	if (page->class == MEMUNPLUG_CLASS_FREE)
+		return;
+	tally->used += nr;
+	if (tally->first_used == MU_NO_PFN)
+		tally->first_used = pfn;
+	if (page->class == MEMUNPLUG_CLASS_RESERVED && tally->first_reserved == MU_NO_PFN)
+		tally->first_reserved = pfn;
+	if (page->class != MEMUNPLUG_CLASS_MOVABLE && page->class != MEMUNPLUG_CLASS_BALLOON &&
+	    page->class != MEMUNPLUG_CLASS_HUGETLB)
+		return;
+	tally->movable += nr;
+	if (page->flags & (MEMUNPLUG_PAGE_LOCKED | MEMUNPLUG_PAGE_WRITEBACK))
+		tally->slow += nr;
+	if (tally->first_movable == MU_NO_PFN) {
+		tally->first_movable = pfn;
+		tally->first_movable_end = pfn + nr;
+	}
+}
+
+/**
+ * mu_tally - count what an evacuation has to do
+ * @start: first page frame
+ * @end: behind the last one
+ * @ret_tally: the counts
+ *
+ * Return: 0, or -EINTR if a fatal signal is pending.
+ */
+int mu_tally(unsigned long start, unsigned long end, struct mu_tally *ret_tally)
+{
+	struct mu_tally tally = {
+		.first_used = MU_NO_PFN,
+		.first_movable = MU_NO_PFN,
+		.first_reserved = MU_NO_PFN,
+	};
+	const struct mu_walk walk = { .page = tally_page, .data = &tally };
+	int ret;
+
+	ret = mu_walk(start, end, &walk);
+	if (ret < 0)
+		return ret;
+	*ret_tally = tally;
+	return 0;
+}
