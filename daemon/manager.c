@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Start-up as a list, signals, and the way down. Every object is made here and freed in the opposite
+ * order; what they do with each other is theirs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-event.h>
+#include <time.h>
+
+#include "config.h"
+#include "engine/engine.h"
+#include "front/dbus.h"
+#include "front/varlink.h"
+#include "manager.h"
+#include "request/queue.h"
+#include "source/acpi.h"
+#include "util/cleanup.h"
+#include "util/log.h"
+#include "util/message-ids.h"
+#include "util/sysfs.h"
+#include "util/text.h"
+#include "util/uevent.h"
+
+/* Without a bus the service is ready all the same, after this long. */
+#define READY_WITHOUT_BUS_USEC (3ULL * 1000000ULL)
+#define HEALTH_MAX 8U
+
+struct Manager {
+        ManagerOptions options;
+        int root_fd, state_fd;
+        sd_event *event;
+        Config config;
+        Engine *engine;
+        Journal *journal;
+        Queue *queue;
+        QueueSlot *slot;
+        AcpiSource *acpi;
+        VarlinkServer *varlink;
+        DBusFront *dbus;
+        UeventMonitor *uevents;
+        sd_event_source *ready_timer;
+        bool ready, stopping;
+        char hypervisor[64];
+        char *health[HEALTH_MAX + 1]; /* NULL-terminated */
+        OperationContext context;
+};
+
+DEFINE_CLEANUP(Manager *, manager_free)
+
+__attribute__((format(printf, 2, 3)))
+static void add_health(Manager *manager, const char *format, ...) {
+        va_list args;
+
+        for (size_t i = 0; i < HEALTH_MAX; i++) {
+                if (manager->health[i])
+                        continue;
+                va_start(args, format);
+                if (vasprintf(&manager->health[i], format, args) < 0)
+                        manager->health[i] = NULL;
+                va_end(args);
+                return;
+        }
+}
+
+static QueuePolicy policy_from_config(const Config *config) {
+        return (QueuePolicy) {
+                .guard = {
+                        .keep_free_bytes = config->keep_free_bytes,
+                        .protected_blocks = config->protected_blocks,
+                        .n_protected = config->n_protected_blocks,
+                        .try_kernel_zones = config->try_kernel_zones,
+                },
+                .deadline_usec = config->deadline_usec,
+                .deadline_per_gib_usec = config->deadline_per_gib_usec,
+                .retries = config->retries,
+        };
+}
+
+static void notify_ready(Manager *manager) {
+        manager->ready = true;
+        (void) sd_notify(/* unset_environment= */ 0, "READY=1\nSTATUS=Waiting for requests.");
+}
+
+static void on_bus_ready(void *userdata) {
+        Manager *manager = userdata;
+
+        manager->ready_timer = sd_event_source_disable_unref(manager->ready_timer);
+        if (!manager->ready)
+                notify_ready(manager);
+}
+
+static int on_no_bus(sd_event_source *source, uint64_t usec, void *userdata) {
+        Manager *manager = userdata;
+
+        manager->ready_timer = sd_event_source_disable_unref(manager->ready_timer);
+        log_notice("The system bus is not there; serving Varlink meanwhile.");
+        notify_ready(manager);
+        return 0;
+}
+
+static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userdata) {
+        Manager *manager = userdata;
+
+        if (manager->stopping || !manager->ready || event == QUEUE_BLOCK_CHANGED)
+                return;
+        if (event == QUEUE_JOB_ENDED)
+                (void) sd_notifyf(0, "STATUS=Job %" PRIu32 " ended: %s.", job->id, job_state_to_string(job->state));
+        else
+                (void) sd_notifyf(0, "STATUS=Job %" PRIu32 " is %s, %" PRIu32 "/%" PRIu32 " blocks.", job->id,
+                                  job_state_to_string(job->state), job->removed_blocks, job->total_blocks);
+}
+
+static void on_uevent(const Uevent *event, void *userdata) {
+        Manager *manager = userdata;
+
+        queue_invalidate_table(manager->queue);
+}
+
+static void on_idle(void *userdata) {
+        Manager *manager = userdata;
+
+        (void) sd_event_exit(manager->event, EXIT_SUCCESS);
+}
+
+static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Manager *manager = userdata;
+
+        if (manager->stopping)
+                return 0;
+        manager->stopping = true;
+        (void) sd_notify(0, "STOPPING=1\nSTATUS=Bringing back what jobs under way took.");
+        queue_shutdown(manager->queue, on_idle, manager);
+        return 0;
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Manager *manager = userdata;
+        Config config = {};
+        QueuePolicy policy;
+        struct timespec now;
+        int r;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+                          (uint64_t) (now.tv_sec * 1000000 + now.tv_nsec / 1000));
+        r = config_load(manager->root_fd, &config);
+        if (r < 0)
+                (void) log_error_errno(r, "Failed to read the configuration again, keeping the old one: %s",
+                                       strerror(-r));
+        else {
+                Config old = manager->config;
+
+                manager->config = config;
+                policy = policy_from_config(&manager->config);
+                queue_set_policy(manager->queue, &policy);
+                config_clear(&old);
+        }
+        (void) sd_notify(0, "READY=1");
+        return 0;
+}
+
+static int open_state(Manager *manager) {
+        const char *path = manager->options.state;
+
+        /* The path's parents are the system's or systemd's business; ours is the last component. */
+        if (mkdirat(manager->root_fd, path, 0700) < 0 && errno != EEXIST)
+                return log_error_errno(-errno, "Failed to make '%s': %m", path);
+        manager->state_fd = openat(manager->root_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (manager->state_fd < 0)
+                return log_error_errno(-errno, "Failed to open '%s': %m", path);
+        if (flock(manager->state_fd, LOCK_EX | LOCK_NB) < 0)
+                return log_error_errno(-errno, errno == EWOULDBLOCK ? "Another memunplugd is running on '%s'."
+                                                                    : "Failed to lock '%s'.", path);
+        return 0;
+}
+
+static int open_journal(Manager *manager) {
+        size_t skipped;
+        int r;
+
+        r = open_state(manager);
+        if (r < 0)
+                return r;
+        r = journal_open(&manager->journal, manager->state_fd, manager->root_fd, QUEUE_HISTORY_MAX, &skipped);
+        if (r < 0)
+                return log_error_errno(r, "Failed to open the journal of jobs: %s", strerror(-r));
+        if (skipped > 0) {
+                log_warning("%zu lines of the journal of jobs could not be understood, ignoring.", skipped);
+                add_health(manager, "%zu lines of the journal of jobs could not be understood at start", skipped);
+        }
+        return 0;
+}
+
+static int start_engine(Manager *manager) {
+        static const char *const fields[] = { "MESSAGE_ID=" MEMUNPLUG_MESSAGE_ENGINE_SYSFS, NULL };
+        int r;
+
+        r = engine_new(&manager->engine, manager->event, manager->root_fd, manager->options.device);
+        if (r < 0)
+                return log_error_errno(r, "Failed to start the engine: %s", strerror(-r));
+        if (!engine_reason(manager->engine))
+                return 0;
+        add_health(manager, "%s", engine_reason(manager->engine));
+        (void) log_full(LOG_NOTICE, 0, fields, "Working without evacuation: %s", engine_reason(manager->engine));
+        return 0;
+}
+
+static int start_queue(Manager *manager) {
+        QueuePolicy policy = policy_from_config(&manager->config);
+        int r;
+
+        r = queue_new(&manager->queue, manager->event, manager->root_fd, manager->engine, manager->journal, &policy);
+        if (r >= 0)
+                r = queue_observe(manager->queue, on_job, manager, &manager->slot);
+        if (r < 0)
+                return log_error_errno(r, "Failed to start the queue: %s", strerror(-r));
+        return 0;
+}
+
+/* Without the module or ACPI memory devices there is nothing to listen to: noted, not fatal. */
+static int start_acpi(Manager *manager) {
+        OperationContext *context = &manager->context;
+        int r;
+
+        if (!manager->config.source_acpi) {
+                context->acpi_reason = "switched off by configuration";
+                return 0;
+        }
+        r = acpi_source_new(&manager->acpi, manager->event, manager->engine, manager->queue);
+        if (r == -ENOMEM)
+                return r;
+        context->acpi_active = r >= 0;
+        if (r == -EOPNOTSUPP)
+                context->acpi_reason = "the kernel module is not there: the kernel tries eject requests by itself";
+        else if (r == -ENODEV)
+                context->acpi_reason = "this machine has no ACPI memory devices";
+        else if (r == -EBUSY)
+                context->acpi_reason = "another process holds the gate of the kernel module";
+        else if (r < 0)
+                context->acpi_reason = strerror(-r);
+        if (r < 0)
+                log_notice("Not listening to ACPI eject requests: %s", context->acpi_reason);
+        return 0;
+}
+
+static int adopt_fd(Manager *manager, int fd) {
+        int listening = 0;
+        socklen_t n = sizeof(listening);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0)
+                return -errno;
+        return listening ? varlink_server_listen_fd(manager->varlink, fd)
+                         : varlink_server_add_connection(manager->varlink, fd);
+}
+
+/* Takes the sockets that were passed in under the name "varlink"; without any, binds the path. */
+static int listen_varlink(Manager *manager) {
+        char **names = NULL;
+        int n, adopted = 0, r = 0;
+
+        n = sd_listen_fds_with_names(/* unset_environment= */ 1, &names);
+        if (n < 0)
+                return n;
+        for (int i = 0; i < n; i++) {
+                if (r >= 0 && strcmp(names[i], "varlink") == 0) {
+                        r = adopt_fd(manager, SD_LISTEN_FDS_START + i);
+                        adopted++;
+                } else {
+                        log_warning("Got a file descriptor named '%s' that is not ours, closing it.", names[i]);
+                        (void) close_fd(SD_LISTEN_FDS_START + i);
+                }
+                free(names[i]);
+        }
+        free(names);
+        if (r >= 0 && adopted == 0)
+                r = varlink_server_listen_path(manager->varlink, manager->options.listen, 0666);
+        return r;
+}
+
+static int start_varlink(Manager *manager) {
+        static const VarlinkInfo info = {
+                .vendor = "memunplug",
+                .product = "memunplugd",
+                .version = MEMUNPLUG_VERSION,
+                .url = "https://memunplug.org/",
+        };
+        int r;
+
+        r = varlink_server_new(&manager->varlink, manager->event, &info);
+        if (r >= 0)
+                r = varlink_server_add_memunplug(manager->varlink, &manager->context);
+        if (r >= 0)
+                r = listen_varlink(manager);
+        if (r < 0)
+                return log_error_errno(r, "Failed to serve Varlink on '%s': %s", manager->options.listen,
+                                       strerror(-r));
+        return 0;
+}
+
+static int start_dbus(Manager *manager) {
+        int r;
+
+        r = sd_event_add_time_relative(manager->event, &manager->ready_timer, CLOCK_MONOTONIC,
+                                       READY_WITHOUT_BUS_USEC, 0, on_no_bus, manager);
+        if (r >= 0)
+                r = dbus_front_new(&manager->dbus, &manager->context, on_bus_ready, manager);
+        if (r < 0)
+                return log_error_errno(r, "Failed to start the D-Bus interface: %s", strerror(-r));
+        return 0;
+}
+
+static int start_uevents(Manager *manager) {
+        int r;
+
+        r = uevent_monitor_new(&manager->uevents, manager->event, "memory", on_uevent, manager);
+        if (r < 0)
+                return log_error_errno(r, "Failed to listen to device events: %s", strerror(-r));
+        return 0;
+}
+
+static int start_event_loop(Manager *manager) {
+        int r;
+
+        r = sd_event_default(&manager->event);
+        if (r >= 0)
+                r = sd_event_set_watchdog(manager->event, true);
+        if (r >= 0)
+                r = sd_event_add_signal(manager->event, NULL, SIGTERM, on_stop, manager);
+        if (r >= 0)
+                r = sd_event_add_signal(manager->event, NULL, SIGINT, on_stop, manager);
+        if (r >= 0)
+                r = sd_event_add_signal(manager->event, NULL, SIGHUP, on_reload, manager);
+        if (r < 0)
+                return log_error_errno(r, "Failed to start the event loop: %s", strerror(-r));
+        return 0;
+}
+
+/* What firmware says of the machine's maker, as the hypervisor writes it there. Unknown: empty. */
+static void read_hypervisor(Manager *manager) {
+        char *s = manager->hypervisor;
+
+        if (sysfs_read(manager->root_fd, "sys/class/dmi/id/sys_vendor", s, sizeof(manager->hypervisor)) < 0)
+                *s = '\0';
+        for (; *s; s++)
+                if (*s < ' ' || *s > '~')
+                        *s = '?';
+}
+
+static void fill_context(Manager *manager) {
+        manager->context.event = manager->event;
+        manager->context.queue = manager->queue;
+        manager->context.engine = manager->engine;
+        manager->context.version = MEMUNPLUG_VERSION;
+        manager->context.hypervisor = manager->hypervisor[0] ? manager->hypervisor : NULL;
+        manager->context.health = (const char *const *) manager->health;
+}
+
+static int manager_start(Manager *manager) {
+        int r;
+
+        r = config_load(manager->root_fd, &manager->config);
+        if (r < 0)
+                return log_error_errno(r, "Failed to read the configuration: %s", strerror(-r));
+        read_hypervisor(manager);
+        r = start_event_loop(manager);
+        if (r >= 0)
+                r = open_journal(manager);
+        if (r >= 0)
+                r = start_engine(manager);
+        if (r >= 0)
+                r = start_queue(manager);
+        if (r >= 0)
+                r = start_uevents(manager);
+        if (r >= 0)
+                r = start_acpi(manager);
+        if (r < 0)
+                return r;
+        fill_context(manager);
+        r = start_varlink(manager);
+        return r < 0 ? r : start_dbus(manager);
+}
+
+int manager_new(Manager **ret, const ManagerOptions *options) {
+        CLEANUP(manager_freep) Manager *manager = calloc(1, sizeof(*manager));
+        int r;
+
+        if (!manager)
+                return -ENOMEM;
+        manager->options = *options;
+        manager->state_fd = -1;
+        manager->root_fd = open(options->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (manager->root_fd < 0)
+                return log_error_errno(-errno, "Failed to open '%s': %m", options->root);
+        r = manager_start(manager);
+        if (r < 0)
+                return r;
+        *ret = STEAL_PTR(manager);
+        return 0;
+}
+
+Manager *manager_free(Manager *manager) {
+        if (!manager)
+                return NULL;
+        (void) dbus_front_free(manager->dbus);
+        (void) varlink_server_free(manager->varlink);
+        (void) sd_event_source_disable_unref(manager->ready_timer);
+        (void) acpi_source_free(manager->acpi);
+        (void) uevent_monitor_free(manager->uevents);
+        (void) queue_slot_free(manager->slot);
+        (void) queue_free(manager->queue);
+        (void) engine_free(manager->engine);
+        (void) journal_free(manager->journal);
+        (void) sd_event_unref(manager->event);
+        (void) close_fd(manager->state_fd);
+        (void) close_fd(manager->root_fd);
+        config_clear(&manager->config);
+        for (size_t i = 0; i < HEALTH_MAX; i++)
+                free(manager->health[i]);
+        free(manager);
+        return NULL;
+}
+
+int manager_run(Manager *manager) {
+        int r;
+
+        r = sd_event_loop(manager->event);
+        if (r < 0) {
+                (void) sd_notifyf(0, "ERRNO=%i", -r);
+                return log_error_errno(r, "The event loop failed: %s", strerror(-r));
+        }
+        return r;
+}
