@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Tables by libsmartcols. It owns alignment, width and colours; which columns there are is the verbs'
+ * business. */
+#include "ctl/table.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <libsmartcols/libsmartcols.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/output.h"
+#include "util/cleanup.h"
+
+#define NARROW 112U /* columns below which TABLE_WIDE ones are left out */
+
+struct Table {
+        const Ctl *ctl;
+        FILE *stream;
+        struct libscols_table *table;
+        struct libscols_line *line;
+        size_t next;            /* cell of this row */
+        size_t n_columns;       /* of cells given */
+        size_t n_rows;
+        int error;
+        struct libscols_column *columns[]; /* NULL: left out */
+};
+
+int table_new(Table **ret, const Ctl *ctl, FILE *stream, const TableColumn *columns, size_t n) {
+        CLEANUP(table_freep) Table *table = calloc(1, sizeof(*table) + n * sizeof(table->columns[0]));
+        bool terminal = output_is_terminal(stream);
+        unsigned width = output_columns(stream);
+
+        if (!table)
+                return -ENOMEM;
+        table->ctl = ctl;
+        table->stream = stream;
+        table->n_columns = n;
+        table->table = scols_new_table();
+        if (!table->table)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                int flags = (columns[i].flags & TABLE_RIGHT ? SCOLS_FL_RIGHT : 0) |
+                            (columns[i].flags & TABLE_WRAP && terminal ? SCOLS_FL_WRAP : 0);
+
+                if (columns[i].flags & TABLE_WIDE && terminal && width < NARROW)
+                        continue;
+                table->columns[i] = scols_table_new_column(table->table, columns[i].name, 0, flags);
+                if (!table->columns[i])
+                        return -ENOMEM;
+        }
+        (void) scols_table_set_stream(table->table, stream);
+        (void) scols_table_set_termforce(table->table,
+                                         terminal ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
+        (void) scols_table_set_termwidth(table->table, width);
+        (void) scols_table_enable_colors(table->table, output_has_colors(stream));
+        (void) scols_table_enable_noheadings(table->table, ctl->no_legend);
+        (void) scols_table_enable_noencoding(table->table, 1); /* cells are safe already */
+        *ret = STEAL_PTR(table);
+        return 0;
+}
+
+Table *table_free(Table *table) {
+        if (!table)
+                return NULL;
+        scols_unref_table(table->table);
+        free(table);
+        return NULL;
+}
+
+/* Green: can go, has gone. Yellow: under way or in doubt. Red: stands in the way. */
+static const char *word_color(const char *word) {
+        static const struct {
+                const char *word, *color;
+        } colors[] = {
+                { "free", "\033[32m" },       { "movable", "\033[32m" },    { "busy", "\033[33m" },
+                { "unmovable", "\033[31m" },  { "guarded", "\033[31m" },    { "offline", "\033[90m" },
+                { "absent", "\033[90m" },     { "done", "\033[32m" },       { "partial", "\033[33m" },
+                { "failed", "\033[31m" },     { "cancelled", "\033[90m" },  { "queued", "\033[33m" },
+                { "planning", "\033[33m" },   { "evacuating", "\033[33m" }, { "offlining", "\033[33m" },
+                { "ejecting", "\033[33m" },   { "restoring", "\033[33m" },
+        };
+
+        for (size_t i = 0; word && i < sizeof(colors) / sizeof(colors[0]); i++)
+                if (strcmp(word, colors[i].word) == 0)
+                        return colors[i].color;
+        return NULL;
+}
+
+void table_row(Table *table) {
+        table->next = 0;
+        table->line = NULL;
+        if (table->error < 0)
+                return;
+        table->line = scols_table_new_line(table->table, NULL);
+        if (!table->line) {
+                table->error = -ENOMEM;
+                return;
+        }
+        table->n_rows++;
+}
+
+static void table_cell(Table *table, const char *text, const char *color) {
+        CLEANUP(freep) char *safe = NULL;
+        struct libscols_column *column;
+        struct libscols_cell *cell;
+
+        if (table->error < 0 || !table->line || table->next >= table->n_columns)
+                return;
+        column = table->columns[table->next++];
+        if (!column)
+                return;
+        safe = text_escape(text && *text ? text : "-");
+        cell = safe ? scols_line_get_column_cell(table->line, column) : NULL;
+        if (!cell || scols_cell_set_data(cell, safe) < 0)
+                table->error = -ENOMEM;
+        else if (color && scols_cell_set_color(cell, color) < 0)
+                table->error = -ENOMEM;
+}
+
+void table_text(Table *table, const char *text) {
+        table_cell(table, text, NULL);
+}
+
+void table_number(Table *table, json_object *object, const char *key) {
+        char buffer[FORMAT_SIZE_MAX];
+        uint64_t value;
+
+        if (!field_uint(object, key, &value)) {
+                table_text(table, NULL);
+                return;
+        }
+        (void) snprintf(buffer, sizeof(buffer), "%" PRIu64, value);
+        table_text(table, buffer);
+}
+
+void table_address(Table *table, json_object *object, const char *key) {
+        char buffer[FORMAT_SIZE_MAX];
+        uint64_t value;
+
+        if (!field_uint(object, key, &value)) {
+                table_text(table, NULL);
+                return;
+        }
+        (void) snprintf(buffer, sizeof(buffer), "%#" PRIx64, value);
+        table_text(table, buffer);
+}
+
+void table_size(Table *table, json_object *object, const char *key) {
+        char buffer[FORMAT_SIZE_MAX];
+        uint64_t value;
+
+        table_text(table, field_uint(object, key, &value) ? output_size(table->ctl, value, buffer) : NULL);
+}
+
+void table_string(Table *table, json_object *object, const char *key) {
+        table_text(table, field_string(object, key));
+}
+
+void table_word(Table *table, json_object *object, const char *key) {
+        const char *word = field_string(object, key);
+
+        table_cell(table, word, word_color(word));
+}
+
+size_t table_rows(const Table *table) {
+        return table->n_rows;
+}
+
+int table_print(Table *table, const char *noun, const char *nouns) {
+        if (table->error < 0 || (table->n_rows > 0 && scols_print_table(table->table) < 0))
+                return output_oom();
+        if (nouns && !table->ctl->no_legend)
+                say(table->stream, "%s%zu %s listed.", table->n_rows > 0 ? "\n" : "", table->n_rows,
+                    table->n_rows == 1 ? noun : nouns);
+        return CTL_DONE;
+}
