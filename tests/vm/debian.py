@@ -337,6 +337,9 @@ def _module_name(path):
 
 def _relocate_headers(root):
     """The header packages name each other by absolute paths: let them name this tree."""
+    # With this file kbuild adds type information to modules, and needs pahole for it.
+    for path in glob.glob(os.path.join(root, 'usr/src/*/vmlinux')):
+        os.unlink(path)
     for directory in glob.glob(os.path.join(root, 'usr/src/*')):
         for name in ('Makefile', '.kernelvariables'):
             path = os.path.join(directory, name)

@@ -18,7 +18,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MODULES_BOOT = ['virtio_pci', 'virtio_console']
 MODULES_MORE = ['virtio_balloon', 'virtio_mem', 'zram', 'hwpoison_inject', 'memory_notifier_error_inject']
 
-HOST_PROGRAMS = ['/usr/bin/dbus-daemon', '/usr/bin/busctl', '/usr/bin/setpriv', '/usr/lib/polkit-1/polkitd']
+HOST_PROGRAMS = ['/usr/bin/dbus-daemon', '/usr/bin/busctl', '/usr/bin/systemd-notify', '/usr/bin/setpriv',
+                 '/usr/lib/polkit-1/polkitd']
 
 HOST_DATA = ['/usr/share/dbus-1/system.conf', '/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf',
              '/usr/share/polkit-1/actions/org.freedesktop.policykit.policy']

@@ -47,12 +47,12 @@ def tree_hash(*paths):
 
 
 def helpers():
-    """The static test helpers and tests/vm/*.c of other makers: {name: path}."""
+    """The static programs of tests/vm: {name: path}. NAME_MORE.c is a part of NAME.c where that is."""
     sources = dict(HELPERS)
-    for name in sorted(os.listdir(HERE)):
-        base = name[:-2]
-        if name.endswith('.c') and base not in sources and base != 'pages':
-            sources[base] = [name]
+    names = sorted(n[:-2] for n in os.listdir(HERE) if n.endswith('.c') and n != 'pages.c')
+    for name in names:
+        if name not in sources and not any(name.startswith(n + '_') for n in names):
+            sources[name] = [n + '.c' for n in names if n == name or n.startswith(name + '_')]
     contract = os.path.join(TOP, 'kmod/include/uapi')
     key = tree_hash(*(os.path.join(HERE, n) for n in sorted(os.listdir(HERE)) if n[-2:] in ('.c', '.h')), contract)
     out = debian.cache_dir('helpers', key)

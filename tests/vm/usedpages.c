@@ -42,7 +42,8 @@ int main(int argc, char **argv) {
 
                 while (pfn < end) {
                         size_t want = end - pfn < 4096 ? (size_t) (end - pfn) : 4096;
-                        ssize_t n = pread(fd, flags, want * sizeof flags[0], (off_t) (pfn * sizeof flags[0]));
+                        off_t offset = (off_t) (pfn * sizeof flags[0]);
+                        ssize_t n = pread(fd, flags, want * sizeof flags[0], offset);
 
                         if (n <= 0) {
                                 perror("/proc/kpageflags");

@@ -128,7 +128,8 @@ static int work(const Pages *pages, uint64_t seed, int pause_msec) {
                 bad += pass(pages, generation, seed, turn);
                 checked += pages->n;
                 if (answer) {
-                        printf("pages checked %"PRIu64", bad %"PRIu64", passes %"PRIu64"\n", checked, bad, turn + 1);
+                        printf("pages checked %"PRIu64", bad %"PRIu64", passes %"PRIu64"\n",
+                               checked, bad, turn + 1);
                         fflush(stdout);
                 }
                 if (end)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Runs all tests, or some, and counts. It owns the order of the suites and the report;
+# what is tested is in the Meson tests, checks.py and tests/vm.
+
+import argparse
+import fnmatch
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+TESTS = os.path.dirname(HERE)
+TOP = os.path.dirname(TESTS)
+sys.path[:0] = [HERE, os.path.join(TESTS, 'vm')]
+
+import cases                                                        # noqa: E402
+import checks                                                       # noqa: E402
+import debian                                                       # noqa: E402
+import product                                                      # noqa: E402
+
+DESCRIPTION = """\
+Run the tests: build/* (gcc, clang, with sanitizers), unit/* (what `meson test` runs, in
+the plain and the sanitized build), style/*, kmod/* (warnings, sparse, checkpatch) and
+vm/KERNEL/* (real guests). NAME is a suite, the beginning of a name up to a slash, or a
+pattern: unit, vm/6.1, vm/6.1/eject/*, *plain*.
+"""
+
+SLOW_SECONDS = 1800                             # nothing that is one test may take longer
+
+
+class Report:
+    """One line per test as it ends, and the count."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = self.number = 0
+        self.begin = time.monotonic()
+        self.failures = []
+
+    def __call__(self, name, what, outcome, detail='', seconds=0.0, notes=()):
+        self.number += 1
+        text = '%d - %s%s' % (self.number, name, ': ' + what if what else '')
+        if outcome == 'skip':
+            self.skipped += 1
+            print('ok %s # SKIP %s' % (text, detail))
+        elif outcome == 'ok':
+            self.passed += 1
+            print('ok %s (%.1f s)' % (text, seconds))
+        else:
+            self.failed += 1
+            self.failures.append(name)
+            print('not ok %s (%.1f s)' % (text, seconds))
+        for line in notes:
+            print('#   ' + line)
+        if detail and outcome == 'fail':
+            print('\n'.join('#   ' + line for line in detail.rstrip().splitlines()[-200:]))
+        sys.stdout.flush()
+
+    def end(self):
+        print('# %.0f s' % (time.monotonic() - self.begin))
+        for name in self.failures:
+            print('# failed: ' + name)
+        last = '%d passed, %d failed' % (self.passed, self.failed)
+        if self.skipped:
+            last += ', %d skipped' % self.skipped
+        print(last)
+        return 1 if self.failed or not self.passed else 0
+
+
+class Selection:
+    """Which names were asked for."""
+
+    def __init__(self, names, series):
+        self.patterns = [p for n in names for p in ((n,) if set(n) & set('*?[') else (n, n + '/*'))]
+        self.series = series
+
+    def has(self, name):
+        return not self.patterns or any(fnmatch.fnmatch(name, p) for p in self.patterns)
+
+    def may_have(self, prefix):
+        """Whether anything below this prefix can be among them, before its names are known."""
+        return not self.patterns or any(
+            p.startswith(prefix) or prefix.startswith(p.rstrip('*')) or p[0] in '*?['
+            for p in self.patterns)
+
+
+def timed(report, name, what, function, *arguments):
+    """Runs a check: it returns notes, or raises."""
+    begin = time.monotonic()
+    try:
+        notes = function(*arguments) or ()
+        report(name, what, 'ok', '', time.monotonic() - begin, notes)
+        return True
+    except checks.Skip as reason:
+        report(name, what, 'skip', str(reason))
+    except (checks.Failure, product.BuildError, debian.PackageError) as error:
+        report(name, what, 'fail', str(error), time.monotonic() - begin)
+    except subprocess.TimeoutExpired as error:
+        report(name, what, 'fail', 'no end within %d s: %s' % (error.timeout, error.cmd), time.monotonic() - begin)
+    return False
+
+
+# ---- build and unit ----
+
+BUILDS = {
+    'gcc': 'gcc, warnings are errors',
+    'clang': 'clang, warnings are errors',
+    'sanitize': 'gcc, AddressSanitizer and UndefinedBehaviorSanitizer',
+}
+
+
+def run_builds(report, selection):
+    """Builds what is asked for, and what the unit tests asked for need: {variant: built}."""
+    built = {}
+    for variant, what in BUILDS.items():
+        name = 'build/' + variant
+        needed = variant != 'clang' and selection.may_have('unit/%s/' % variant)
+        if variant == 'gcc':
+            needed = needed or selection.may_have('vm/')
+        if selection.has(name) or needed:
+            built[variant] = timed(report, name, what, lambda v=variant: product.meson(v) and None)
+    return built
+
+
+def meson_tests(directory):
+    """Runs all tests of a build directory; yields (name, outcome, detail, seconds)."""
+    env = dict(os.environ, ASAN_OPTIONS='detect_leaks=1:abort_on_error=1:strict_string_checks=1',
+               UBSAN_OPTIONS='halt_on_error=1:print_stacktrace=1', LC_ALL='C.UTF-8')
+    log = os.path.join(directory, 'meson-logs', 'testlog.json')
+    if os.path.exists(log):
+        os.unlink(log)
+    r = subprocess.run(['meson', 'test', '-C', directory, '--no-rebuild', '--num-processes', '2'], env=env,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                       timeout=SLOW_SECONDS)
+    if not os.path.exists(log):
+        if 'No tests defined' in r.stdout:
+            return
+        yield 'meson', 'fail', r.stdout, 0
+        return
+    with open(log) as f:
+        for line in f:
+            t = json.loads(line)
+            outcome = {'OK': 'ok', 'EXPECTEDFAIL': 'ok', 'SKIP': 'skip'}.get(t['result'], 'fail')
+            detail = '%s\n%s\n%s' % (t['result'], t.get('stdout') or '', t.get('stderr') or '')
+            if outcome == 'skip':
+                detail = (t.get('stdout') or t.get('stderr') or 'it says so').strip().splitlines()[-1]
+            suite = ','.join(s.split(':')[-1] for s in t.get('suite', []))
+            yield t['name'].split(' / ')[-1] + (' [%s]' % suite if suite else ''), outcome, detail, t['duration']
+
+
+def run_units(report, selection, built):
+    for variant in ('gcc', 'sanitize'):
+        if not selection.may_have('unit/%s/' % variant):
+            continue
+        if not built.get(variant):
+            report('unit/%s/all' % variant, '', 'fail', 'build/%s did not work' % variant)
+            continue
+        try:
+            for name, outcome, detail, seconds in meson_tests(product.build_dir(variant)):
+                full = 'unit/%s/%s' % (variant, name)
+                if selection.has(full):
+                    report(full, '', outcome, detail, seconds)
+        except subprocess.TimeoutExpired:
+            report('unit/%s/all' % variant, '', 'fail', 'no end within %d s' % SLOW_SECONDS)
+
+
+# ---- style, module, guests ----
+
+def run_checks(report, selection):
+    for name, what, function in checks.STYLE:
+        if selection.has('style/' + name):
+            timed(report, 'style/' + name, what, function)
+    for series in selection.series:
+        for name, what, function, kernels in checks.KMOD:
+            full = 'kmod/%s/%s' % (series, name)
+            if series in kernels and selection.has(full):
+                timed(report, full, what, function, series)
+
+
+def run_guests(report, selection, built):
+    made = None
+    for series in selection.series:
+        wanted = [name for name, _ in cases.find(series) if selection.has(name)]
+        if not wanted:
+            continue
+        if made is None:
+            if not built.get('gcc'):
+                report('vm/all', '', 'fail', 'build/gcc did not work')
+                return
+            made = product.Product(product.build_dir('gcc'))
+        cases.run(report, series, made, wanted)
+
+
+def list_all(selection):
+    names = ['build/' + v for v in BUILDS] + ['unit/gcc/*', 'unit/sanitize/*']
+    names += ['style/' + name for name, _, _ in checks.STYLE]
+    for series in selection.series:
+        names += ['kmod/%s/%s' % (series, name) for name, _, _, kernels in checks.KMOD if series in kernels]
+    for series in selection.series:
+        names += [name for name, _ in cases.find(series)]
+    for name in names:
+        if selection.has(name) or name.endswith('*') and selection.may_have(name[:-1]):
+            print(name)
+    return 0
+
+
+def main():
+    p = argparse.ArgumentParser(prog='tests/run', description=DESCRIPTION,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--list', action='store_true', help='say the names, run nothing')
+    p.add_argument('--kernel', action='append', choices=sorted(debian.SERIES), help='only this kernel series')
+    p.add_argument('names', nargs='*', metavar='NAME')
+    a = p.parse_args()
+    selection = Selection(a.names, a.kernel or ['6.1', '6.12'])
+    if a.list:
+        return list_all(selection)
+    os.chdir(TOP)
+    report = Report()
+    built = run_builds(report, selection)
+    run_units(report, selection, built)
+    run_checks(report, selection)
+    run_guests(report, selection, built)
+    return report.end()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
