@@ -18,8 +18,8 @@ typedef struct Config {
         char *user;                     /* run as, if started as root; command line only */
 } Config;
 
-/* Defaults, then the main file (first found of the four directories), then drop-ins in order of file name. root_fd: the
- * root directory. What cannot be understood is logged with file and line, and ignored. */
+/* Defaults, then the main file (first found of the four directories), then drop-ins in order of file name.
+ * root_fd: the root directory. What cannot be understood is logged with file and line, and ignored. */
 int config_load(int root_fd, Config *ret);
 void config_clear(Config *config);
 

@@ -112,10 +112,12 @@ static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userd
         if (manager->stopping || !manager->ready || event == QUEUE_BLOCK_CHANGED)
                 return;
         if (event == QUEUE_JOB_ENDED)
-                (void) sd_notifyf(0, "STATUS=Job %" PRIu32 " ended: %s.", job->id, job_state_to_string(job->state));
+                (void) sd_notifyf(0, "STATUS=Job %" PRIu32 " ended: %s.", job->id,
+                                  job_state_to_string(job->state));
         else
-                (void) sd_notifyf(0, "STATUS=Job %" PRIu32 " is %s, %" PRIu32 "/%" PRIu32 " blocks.", job->id,
-                                  job_state_to_string(job->state), job->removed_blocks, job->total_blocks);
+                (void) sd_notifyf(0, "STATUS=Job %" PRIu32 " is %s, %" PRIu32 "/%" PRIu32 " blocks.",
+                                  job->id, job_state_to_string(job->state), job->removed_blocks,
+                                  job->total_blocks);
 }
 
 static void on_uevent(const Uevent *event, void *userdata) {
@@ -177,8 +179,10 @@ static int open_state(Manager *manager) {
         if (manager->state_fd < 0)
                 return log_error_errno(-errno, "Failed to open '%s': %m", path);
         if (flock(manager->state_fd, LOCK_EX | LOCK_NB) < 0)
-                return log_error_errno(-errno, errno == EWOULDBLOCK ? "Another memunplugd is running on '%s'."
-                                                                    : "Failed to lock '%s'.", path);
+                return log_error_errno(-errno,
+                                       errno == EWOULDBLOCK ? "Another memunplugd is running on '%s'."
+                                                            : "Failed to lock '%s'.",
+                                       path);
         return 0;
 }
 
@@ -189,12 +193,14 @@ static int open_journal(Manager *manager) {
         r = open_state(manager);
         if (r < 0)
                 return r;
-        r = journal_open(&manager->journal, manager->state_fd, manager->root_fd, QUEUE_HISTORY_MAX, &skipped);
+        r = journal_open(&manager->journal, manager->state_fd, manager->root_fd, QUEUE_HISTORY_MAX,
+                         &skipped);
         if (r < 0)
                 return log_error_errno(r, "Failed to open the journal of jobs: %s", strerror(-r));
         if (skipped > 0) {
                 log_warning("%zu lines of the journal of jobs could not be understood, ignoring.", skipped);
-                add_health(manager, "%zu lines of the journal of jobs could not be understood at start", skipped);
+                add_health(manager, "%zu lines of the journal of jobs could not be understood at start",
+                           skipped);
         }
         return 0;
 }
@@ -209,7 +215,8 @@ static int start_engine(Manager *manager) {
         if (!engine_reason(manager->engine))
                 return 0;
         add_health(manager, "%s", engine_reason(manager->engine));
-        (void) log_full(LOG_NOTICE, 0, fields, "Working without evacuation: %s", engine_reason(manager->engine));
+        (void) log_full(LOG_NOTICE, 0, fields, "Working without evacuation: %s",
+                        engine_reason(manager->engine));
         return 0;
 }
 
@@ -217,7 +224,8 @@ static int start_queue(Manager *manager) {
         QueuePolicy policy = policy_from_config(&manager->config);
         int r;
 
-        r = queue_new(&manager->queue, manager->event, manager->root_fd, manager->engine, manager->journal, &policy);
+        r = queue_new(&manager->queue, manager->event, manager->root_fd, manager->engine, manager->journal,
+                      &policy);
         if (r >= 0)
                 r = queue_observe(manager->queue, on_job, manager, &manager->slot);
         if (r < 0)
@@ -239,7 +247,8 @@ static int start_acpi(Manager *manager) {
                 return r;
         context->acpi_active = r >= 0;
         if (r == -EOPNOTSUPP)
-                context->acpi_reason = "the kernel module is not there: the kernel tries eject requests by itself";
+                context->acpi_reason =
+                                "the kernel module is not there: the kernel tries eject requests by itself";
         else if (r == -ENODEV)
                 context->acpi_reason = "this machine has no ACPI memory devices";
         else if (r == -EBUSY)
@@ -274,7 +283,8 @@ static int listen_varlink(Manager *manager) {
                         r = adopt_fd(manager, SD_LISTEN_FDS_START + i);
                         adopted++;
                 } else {
-                        log_warning("Got a file descriptor named '%s' that is not ours, closing it.", names[i]);
+                        log_warning("Got a file descriptor named '%s' that is not ours, closing it.",
+                                    names[i]);
                         (void) close_fd(SD_LISTEN_FDS_START + i);
                 }
                 free(names[i]);

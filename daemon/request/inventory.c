@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Keeps the block table fresh and merges the lists of busy blocks. What is busy is the queue's to say, what the table
- * means is memory/'s. */
+/* Keeps the block table fresh and merges the lists of busy blocks. What is busy is the queue's to say, what
+ * the table means is memory/'s. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

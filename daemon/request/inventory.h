@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What there is to decide on: the table of blocks, read again when it is old or the machine's memory changed, the blocks
- * that are part of something already, and the room. */
+/* What there is to decide on: the table of blocks, read again when it is old or the machine's memory
+ * changed, the blocks that are part of something already, and the room. */
 #pragma once
 
 #include "engine/engine.h"
@@ -14,8 +14,8 @@ void inventory_invalidate(Inventory *inventory);
 
 /* Valid until the next call with a stale table. */
 int inventory_table(Inventory *inventory, const BlockTable **ret);
-/* The policy with the given blocks (taken over, any order) and those of stuck workers as busy; valid until the
- * next call. */
+/* The policy with the given blocks (taken over, any order) and those of stuck workers as busy; valid until
+ * the next call. */
 int inventory_guard(Inventory *inventory, const GuardPolicy *policy, uint32_t *busy, size_t n_busy,
                     const GuardPolicy **ret);
 int inventory_room(Inventory *inventory, MemoryRoom *ret);

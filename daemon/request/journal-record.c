@@ -19,10 +19,14 @@ static const struct {
         const char *key;
         size_t offset;
 } job_numbers[] = {
-        { "requestedBytes", offsetof(Job, requested_bytes) }, { "removedBytes", offsetof(Job, removed_bytes) },
-        { "evacuatedBytes", offsetof(Job, evacuated_bytes) }, { "moveBytes", offsetof(Job, move_bytes) },
-        { "createdAt", offsetof(Job, created_at) },           { "startedAt", offsetof(Job, started_at) },
-        { "finishedAt", offsetof(Job, finished_at) },         { "deadlineAt", offsetof(Job, deadline_at) },
+                {"requestedBytes", offsetof(Job, requested_bytes)},
+                {"removedBytes", offsetof(Job, removed_bytes)},
+                {"evacuatedBytes", offsetof(Job, evacuated_bytes)},
+                {"moveBytes", offsetof(Job, move_bytes)},
+                {"createdAt", offsetof(Job, created_at)},
+                {"startedAt", offsetof(Job, started_at)},
+                {"finishedAt", offsetof(Job, finished_at)},
+                {"deadlineAt", offsetof(Job, deadline_at)},
 };
 
 static const struct {
@@ -142,7 +146,8 @@ static int format_blocks_of_zone(const EngineBlock *blocks, size_t n, Zone zone,
         return 0;
 }
 
-int journal_record_from_taking(const char *boot_id, uint32_t job, const EngineBlock *blocks, size_t n, char **ret) {
+int journal_record_from_taking(const char *boot_id, uint32_t job, const EngineBlock *blocks, size_t n,
+                               char **ret) {
         CLEANUP(json_putp) json_object *record = NULL;
         json_object *body;
         int r;

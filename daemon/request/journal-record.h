@@ -21,7 +21,8 @@ typedef struct JournalRecord {
 
 /* *ret: one line with its newline, to be freed. */
 int journal_record_from_job(const char *boot_id, const Job *job, char **ret);
-int journal_record_from_taking(const char *boot_id, uint32_t job, const EngineBlock *blocks, size_t n, char **ret);
+int journal_record_from_taking(const char *boot_id, uint32_t job, const EngineBlock *blocks, size_t n,
+                               char **ret);
 /* line without its newline. -EBADMSG: not a record. */
 int journal_record_parse(const char *line, size_t n, JournalRecord *ret);
 void journal_record_clear(JournalRecord *record);

@@ -160,8 +160,8 @@ static int write_all(int fd, const char *text, size_t n) {
         return 0;
 }
 
-static int write_record(int fd, const char *boot_id, const Job *job, const EngineBlock *taken, size_t n_taken,
-                        uint64_t *size) {
+static int write_record(int fd, const char *boot_id, const Job *job, const EngineBlock *taken,
+                        size_t n_taken, uint64_t *size) {
         CLEANUP(freep) char *line = NULL, *taking = NULL;
         int r;
 
@@ -186,7 +186,8 @@ static const char *boot_of(const Journal *journal, const JournalJob *record) {
         return record->this_boot ? journal->boot_id : "";
 }
 
-/* Replaces the file by one with the jobs remembered. After a crash there is the old file or the new one, whole. */
+/* Replaces the file by one with the jobs remembered. After a crash there is the old file or the new one,
+ * whole. */
 static int rewrite_file(Journal *journal) {
         CLEANUP(closep) int fd = -1;
         uint64_t size = 0;
@@ -221,7 +222,8 @@ static void keep_last_jobs(Journal *journal, size_t max_jobs) {
         for (size_t i = 0; i < drop; i++)
                 journal_job_clear(&journal->jobs[i]);
         if (drop > 0)
-                memmove(journal->jobs, journal->jobs + drop, (journal->n_jobs - drop) * sizeof(*journal->jobs));
+                memmove(journal->jobs, journal->jobs + drop,
+                        (journal->n_jobs - drop) * sizeof(*journal->jobs));
         journal->n_jobs -= drop;
 }
 
@@ -235,7 +237,8 @@ int journal_open(Journal **ret, int directory_fd, int root_fd, size_t max_jobs, 
                 return -ENOMEM;
         journal->directory_fd = directory_fd;
         journal->fd = -1;
-        r = sysfs_read(root_fd, "proc/sys/kernel/random/boot_id", journal->boot_id, sizeof(journal->boot_id));
+        r = sysfs_read(root_fd, "proc/sys/kernel/random/boot_id", journal->boot_id,
+                       sizeof(journal->boot_id));
         if (r < 0)
                 return r;
         r = replay_file(journal, &skipped);
@@ -259,7 +262,8 @@ uint32_t journal_last_id(const Journal *journal) {
         return journal->last_id;
 }
 
-/* A line that was written in part (disk full) is closed off before the next one, so that only itself is lost. */
+/* A line that was written in part (disk full) is closed off before the next one, so that only itself is
+ * lost. */
 static int append_line(Journal *journal, const char *line) {
         size_t n = strlen(line);
         int r;

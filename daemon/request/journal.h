@@ -22,13 +22,14 @@ typedef struct JournalJob {
         bool this_boot;         /* written since the machine was started */
 } JournalJob;
 
-/* Opens (makes) "journal" in directory_fd (borrowed) and replays it. Lines that cannot be understood are skipped and
- * counted in ret_skipped, a torn last line too. The file is rewritten (side file, sync, rename, directory sync)
- * with the last max_jobs jobs. root_fd gives the boot id. */
+/* Opens (makes) "journal" in directory_fd (borrowed) and replays it. Lines that cannot be understood are
+ * skipped and counted in ret_skipped, a torn last line too. The file is rewritten (side file, sync, rename,
+ * directory sync) with the last max_jobs jobs. root_fd gives the boot id. */
 int journal_open(Journal **ret, int directory_fd, int root_fd, size_t max_jobs, size_t *ret_skipped);
 Journal *journal_free(Journal *journal);
 
-const JournalJob *journal_jobs(const Journal *journal, size_t *ret_n); /* oldest first; until journal_forget() */
+const JournalJob *journal_jobs(const Journal *journal,
+                               size_t *ret_n); /* oldest first; until journal_forget() */
 void journal_forget(Journal *journal);                                 /* frees the replayed jobs */
 uint32_t journal_last_id(const Journal *journal);
 
@@ -36,6 +37,7 @@ uint32_t journal_last_id(const Journal *journal);
 int journal_write_job(Journal *journal, const Job *job);
 int journal_write_taking(Journal *journal, uint32_t job, const EngineBlock *blocks, size_t n);
 
-/* Whether the file has grown so much that it should be rewritten with the last max_jobs jobs, and doing so. */
+/* Whether the file has grown so much that it should be rewritten with the last max_jobs jobs, and doing so.
+ */
 bool journal_is_large(const Journal *journal);
 int journal_rewrite(Journal *journal, size_t max_jobs);

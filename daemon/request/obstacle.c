@@ -40,7 +40,8 @@ static int add_blockers(Obstacle *obstacle, const EngineSurvey *survey) {
         return 0;
 }
 
-static int add_block(Engine *engine, const BlockTable *table, uint32_t block, Obstacle *obstacle, bool *ret_keep) {
+static int add_block(Engine *engine, const BlockTable *table, uint32_t block, Obstacle *obstacle,
+                     bool *ret_keep) {
         EngineSurvey survey = {};
         int r;
 
@@ -102,7 +103,8 @@ static void print_classes(FILE *f, const Obstacle *obstacle) {
 
                 if (!class_words[i] || obstacle->class_bytes[i] == 0)
                         continue;
-                fprintf(f, "%s%s %s", separator, format_size(obstacle->class_bytes[i], size), class_words[i]);
+                fprintf(f, "%s%s %s", separator, format_size(obstacle->class_bytes[i], size),
+                        class_words[i]);
                 separator = ", ";
         }
 }
@@ -111,11 +113,13 @@ static void print_sentence(FILE *f, const Obstacle *obstacle, size_t n_blocks) {
         char size[FORMAT_SIZE_MAX];
 
         if (!obstacle->known) {
-                fprintf(f, "the kernel could not take all blocks offline, and without the module it does not say why");
+                fprintf(f, "the kernel could not take all blocks offline, and without the module it does "
+                           "not say why");
                 return;
         }
         if (obstacle->unmovable_bytes > 0) {
-                fprintf(f, "%zu of %zu blocks hold pages that cannot be moved", obstacle->n_blocks, n_blocks);
+                fprintf(f, "%zu of %zu blocks hold pages that cannot be moved", obstacle->n_blocks,
+                        n_blocks);
                 print_classes(f, obstacle);
                 return;
         }

@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The queue of requests: acceptance with the verdict first, order, limits, history, observers. What one request
- * does is request.c's. */
+/* The queue of requests: acceptance with the verdict first, order, limits, history, observers. What one
+ * request does is request.c's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "request/inventory.h"
+#include "request/observers.h"
 #include "request/queue.h"
 #include "request/report.h"
 #include "request/request.h"
 #include "util/cleanup.h"
 
 #define GIB (1024ULL * 1024ULL * 1024ULL)
-
-struct QueueSlot {
-        Queue *queue;
-        QueueObserver observer;
-        void *userdata;
-        bool dead;             /* freed while observers were being told */
-        QueueSlot *next;
-};
 
 struct Queue {
         sd_event *event;
@@ -31,8 +24,7 @@ struct Queue {
         uint32_t last_id;
         sd_event_source *wake; /* deferred: start what can start, forget old history */
         Inventory *inventory;
-        QueueSlot *slots;
-        unsigned telling;      /* depth of tell_observers() */
+        Observers observers;
         bool shutting_down;
         void (*idle)(void *userdata);
         void *idle_userdata;
@@ -41,50 +33,8 @@ struct Queue {
 DEFINE_CLEANUP(Queue *, queue_free)
 DEFINE_CLEANUP(Plan *, plan_free)
 
-static void sweep_slots(Queue *queue) {
-        QueueSlot **link = &queue->slots;
-
-        while (*link) {
-                QueueSlot *slot = *link;
-
-                if (!slot->dead) {
-                        link = &slot->next;
-                        continue;
-                }
-                *link = slot->next;
-                free(slot);
-        }
-}
-
-/* Observers may come and go while they are being told. */
-static void tell_observers(Queue *queue, QueueEvent event, const Job *job, uint32_t block) {
-        queue->telling++;
-        for (QueueSlot *slot = queue->slots; slot; slot = slot->next)
-                if (!slot->dead)
-                        slot->observer(event, job, block, slot->userdata);
-        queue->telling--;
-        if (queue->telling == 0)
-                sweep_slots(queue);
-}
-
 int queue_observe(Queue *queue, QueueObserver observer, void *userdata, QueueSlot **ret) {
-        QueueSlot *slot = calloc(1, sizeof(*slot));
-
-        if (!slot)
-                return -ENOMEM;
-        *slot = (QueueSlot) { .queue = queue, .observer = observer, .userdata = userdata, .next = queue->slots };
-        queue->slots = slot;
-        *ret = slot;
-        return 0;
-}
-
-QueueSlot *queue_slot_free(QueueSlot *slot) {
-        if (!slot)
-                return NULL;
-        slot->dead = true;
-        if (slot->queue->telling == 0)
-                sweep_slots(slot->queue);
-        return NULL;
+        return observers_add(&queue->observers, observer, userdata, ret);
 }
 
 static size_t count_busy(const Queue *queue) {
@@ -285,20 +235,20 @@ static void request_changed(Request *request, RequestChange change, uint32_t blo
         switch (change) {
         case REQUEST_BLOCK:
                 queue_invalidate_table(queue);
-                tell_observers(queue, QUEUE_BLOCK_CHANGED, job, block);
-                tell_observers(queue, QUEUE_JOB_CHANGED, job, block);
+                observers_tell(&queue->observers, QUEUE_BLOCK_CHANGED, job, block);
+                observers_tell(&queue->observers, QUEUE_JOB_CHANGED, job, block);
                 return;
         case REQUEST_PROGRESS:
-                tell_observers(queue, QUEUE_JOB_CHANGED, job, block);
+                observers_tell(&queue->observers, QUEUE_JOB_CHANGED, job, block);
                 return;
         case REQUEST_STATE:
                 if (job_state_is_final(job->state)) {
                         queue_invalidate_table(queue);
-                        tell_observers(queue, QUEUE_JOB_ENDED, job, 0);
+                        observers_tell(&queue->observers, QUEUE_JOB_ENDED, job, 0);
                         wake(queue);
                         return;
                 }
-                tell_observers(queue, QUEUE_JOB_CHANGED, job, 0);
+                observers_tell(&queue->observers, QUEUE_JOB_CHANGED, job, 0);
                 return;
         }
 }
@@ -333,7 +283,8 @@ static int accept_demand(Queue *queue, const Demand *demand, const Plan *plan, c
         Request *request;
         int r;
 
-        r = request_new(&request, &context, queue->last_id + 1, demand, bytes, deadline_of(queue, demand, bytes));
+        r = request_new(&request, &context, queue->last_id + 1, demand, bytes,
+                        deadline_of(queue, demand, bytes));
         if (r < 0)
                 return r;
         r = append_request(queue, request);
@@ -344,7 +295,7 @@ static int accept_demand(Queue *queue, const Demand *demand, const Plan *plan, c
         queue->last_id++;
         report_accepted(request_job(request));
         *ret = request_job(request);
-        tell_observers(queue, QUEUE_JOB_NEW, *ret, 0);
+        observers_tell(&queue->observers, QUEUE_JOB_NEW, *ret, 0);
         wake(queue);
         return 0;
 }
@@ -491,12 +442,7 @@ Queue *queue_free(Queue *queue) {
         for (size_t i = 0; i < queue->n_requests; i++)
                 (void) request_free(queue->requests[i]);
         free(queue->requests);
-        while (queue->slots) {
-                QueueSlot *slot = queue->slots;
-
-                queue->slots = slot->next;
-                free(slot);
-        }
+        observers_clear(&queue->observers);
         (void) sd_event_source_disable_unref(queue->wake);
         (void) inventory_free(queue->inventory);
         (void) sd_event_unref(queue->event);

@@ -42,9 +42,10 @@ typedef struct QueueAnswer {
         const Job *job;
 } QueueAnswer;
 
-/* All pointers are borrowed and must outlive the queue. journal may be NULL (tests). Jobs that the journal holds
- * as unfinished are taken up: what they took is brought back, then they end as interrupted. */
-int queue_new(Queue **ret, sd_event *event, int root_fd, Engine *engine, Journal *journal, const QueuePolicy *policy);
+/* All pointers are borrowed and must outlive the queue. journal may be NULL (tests). Jobs that the journal
+ * holds as unfinished are taken up: what they took is brought back, then they end as interrupted. */
+int queue_new(Queue **ret, sd_event *event, int root_fd, Engine *engine, Journal *journal,
+              const QueuePolicy *policy);
 Queue *queue_free(Queue *queue);
 void queue_set_policy(Queue *queue, const QueuePolicy *policy); /* for demands from now on */
 
@@ -70,6 +71,6 @@ void queue_invalidate_table(Queue *queue);
 int queue_observe(Queue *queue, QueueObserver observer, void *userdata, QueueSlot **ret);
 QueueSlot *queue_slot_free(QueueSlot *slot);
 
-/* No new demands from now on (-ESHUTDOWN); jobs under way are cancelled unless ejecting. idle(userdata) is called
- * once, when nothing is under way any more (perhaps at once). */
+/* No new demands from now on (-ESHUTDOWN); jobs under way are cancelled unless ejecting. idle(userdata) is
+ * called once, when nothing is under way any more (perhaps at once). */
 void queue_shutdown(Queue *queue, void (*idle)(void *userdata), void *userdata);

@@ -75,11 +75,13 @@ void report_state(const Job *job, JobState before, int journal_error) {
         Fields fields = {};
 
         job_fields(&fields, state_message_id(job->state), job);
-        (void) log_full(state_level(job->state), 0, fields.list, "Job %" PRIu32 " (%s%s%s) %s -> %s, %s of %s%s%s",
-                        job->id, source_to_string(job->source), job->device[0] ? ", " : "", job->device,
+        (void) log_full(state_level(job->state), 0, fields.list,
+                        "Job %" PRIu32 " (%s%s%s) %s -> %s, %s of %s%s%s", job->id,
+                        source_to_string(job->source), job->device[0] ? ", " : "", job->device,
                         job_state_to_string(before), job_state_to_string(job->state),
-                        format_size(job->removed_bytes, removed), format_size(job->requested_bytes, requested),
-                        job->reason ? ": " : "", job->reason ? job->reason : "");
+                        format_size(job->removed_bytes, removed),
+                        format_size(job->requested_bytes, requested), job->reason ? ": " : "",
+                        job->reason ? job->reason : "");
         if (journal_error < 0)
                 report_journal_failure(job, journal_error);
 }
@@ -109,7 +111,8 @@ void report_interrupted(const Job *job, size_t n_taken) {
 
         job_fields(&fields, MEMUNPLUG_MESSAGE_INTERRUPTED, job);
         (void) log_full(LOG_WARNING, 0, fields.list,
-                        "Job %" PRIu32 " was under way when the service ended; bringing back up to %zu blocks",
+                        "Job %" PRIu32
+                        " was under way when the service ended; bringing back up to %zu blocks",
                         job->id, n_taken);
 }
 
@@ -118,7 +121,8 @@ void report_stuck(const Job *job) {
 
         job_fields(&fields, MEMUNPLUG_MESSAGE_WORKER_STUCK, job);
         (void) log_full(LOG_ERR, 0, fields.list,
-                        "A worker of job %" PRIu32 " does not come back from the kernel; its blocks are set aside",
+                        "A worker of job %" PRIu32
+                        " does not come back from the kernel; its blocks are set aside",
                         job->id);
 }
 

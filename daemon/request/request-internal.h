@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of one request share: its record, and the steps that one file hands to another. Nobody else includes it. */
+/* What the files of one request share: its record, and the steps that one file hands to another.
+ * Nobody else includes it. */
 #pragma once
 
 #include <time.h>

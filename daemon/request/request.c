@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One request: its record, the table of transitions, the one function that sets the state, and what can be asked of
- * it from outside. What each state does is unplug.c's and restore.c's; when a request starts is the queue's. */
+/* One request: its record, the table of transitions, the one function that sets the state, and what can be
+ * asked of it from outside. What each state does is unplug.c's and restore.c's; when a request starts is the
+ * queue's. */
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,13 +20,15 @@ static const unsigned transitions[_JOB_STATE_MAX] = {
         [JOB_EVACUATING] = FROM(JOB_PLANNING) | FROM(JOB_OFFLINING),
         [JOB_OFFLINING] = FROM(JOB_PLANNING) | FROM(JOB_EVACUATING),
         [JOB_EJECTING] = FROM(JOB_PLANNING) | FROM(JOB_OFFLINING),
-        [JOB_RESTORING] = FROM(JOB_PLANNING) | FROM(JOB_EVACUATING) | FROM(JOB_OFFLINING) | FROM(JOB_EJECTING),
-        [JOB_DONE] = FROM(JOB_PLANNING) | FROM(JOB_OFFLINING) | FROM(JOB_EJECTING) | FROM(JOB_RESTORING),
+        [JOB_RESTORING] = FROM(JOB_PLANNING) | FROM(JOB_EVACUATING) | FROM(JOB_OFFLINING) |
+                                  FROM(JOB_EJECTING),
+        [JOB_DONE] = FROM(JOB_PLANNING) | FROM(JOB_OFFLINING) | FROM(JOB_EJECTING) |
+                             FROM(JOB_RESTORING),
         [JOB_PARTIAL] = FROM(JOB_EVACUATING) | FROM(JOB_OFFLINING) | FROM(JOB_RESTORING),
-        [JOB_FAILED] = FROM(JOB_QUEUED) | FROM(JOB_PLANNING) | FROM(JOB_EVACUATING) | FROM(JOB_OFFLINING) |
-                       FROM(JOB_EJECTING) | FROM(JOB_RESTORING),
-        [JOB_CANCELLED] = FROM(JOB_QUEUED) | FROM(JOB_PLANNING) | FROM(JOB_EVACUATING) | FROM(JOB_OFFLINING) |
-                          FROM(JOB_RESTORING),
+        [JOB_FAILED] = FROM(JOB_QUEUED) | FROM(JOB_PLANNING) | FROM(JOB_EVACUATING) |
+                               FROM(JOB_OFFLINING) | FROM(JOB_EJECTING) | FROM(JOB_RESTORING),
+        [JOB_CANCELLED] = FROM(JOB_QUEUED) | FROM(JOB_PLANNING) | FROM(JOB_EVACUATING) |
+                                  FROM(JOB_OFFLINING) | FROM(JOB_RESTORING),
 };
 
 DEFINE_CLEANUP(Request *, request_free)
@@ -45,8 +48,8 @@ static int journal_state(Request *request) {
         return request->context.journal ? journal_write_job(request->context.journal, &request->job) : 0;
 }
 
-/* The only place that changes a job's state: checks the table, writes the journal, acts (timers), tells observers.
- * A state that cannot be journalled is not entered, except final ones, which are true anyway. */
+/* The only place that changes a job's state: checks the table, writes the journal, acts (timers), tells
+ * observers. A state that cannot be journalled is not entered, except final ones, which are true anyway. */
 int request_set_state(Request *request, JobState state) {
         Job *job = &request->job;
         JobState before = job->state;
@@ -97,7 +100,8 @@ bool request_enter(Request *request, JobState state) {
 
         if (r >= 0)
                 return true;
-        request_decide(request, JOB_FAILED, CAUSE_SYSTEM, "the job cannot be recorded on disk: %s", strerror(-r));
+        request_decide(request, JOB_FAILED, CAUSE_SYSTEM, "the job cannot be recorded on disk: %s",
+                       strerror(-r));
         restore_unwind(request);
         return false;
 }
@@ -114,7 +118,8 @@ void request_end(Request *request, JobState state) {
 
 /* Ends an engine call that could not even begin. */
 void request_fail_to_start(Request *request, const char *what, int error) {
-        request_decide(request, JOB_FAILED, CAUSE_SYSTEM, "%s could not be started: %s", what, strerror(-error));
+        request_decide(request, JOB_FAILED, CAUSE_SYSTEM, "%s could not be started: %s", what,
+                       strerror(-error));
         restore_unwind(request);
 }
 
@@ -138,7 +143,8 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
             request_is_decided(request))
                 return 0;
         if (request->n_todo > 0 && request->context.table(&table, request->context.userdata) >= 0 &&
-            obstacle_look(request->context.engine, table, request->todo, request->n_todo, NULL, &obstacle) >= 0)
+            obstacle_look(request->context.engine, table, request->todo, request->n_todo, NULL, &obstacle) >=
+                            0)
                 text = obstacle_sentence(&obstacle, request->n_todo);
         unplug_note_blockers(request, &obstacle);
         request_decide(request, JOB_FAILED, obstacle.unmovable_bytes > 0 ? CAUSE_IN_USE : CAUSE_DEADLINE,
@@ -153,8 +159,8 @@ static int arm_deadline(Request *request, uint64_t usec) {
         if (usec == 0 || usec > UINT64_MAX - now)
                 return 0; /* none */
         request->job.deadline_at = now + usec;
-        return sd_event_add_time_relative(request->context.event, &request->deadline, CLOCK_MONOTONIC, usec, 1000,
-                                          on_deadline, request);
+        return sd_event_add_time_relative(request->context.event, &request->deadline, CLOCK_MONOTONIC, usec,
+                                          1000, on_deadline, request);
 }
 
 static Request *request_alloc(const RequestContext *context) {
@@ -283,7 +289,7 @@ static int take_plan(Request *request, Plan *plan) {
         if (!request->todo || !request->taken)
                 return -ENOMEM;
         for (size_t i = 0; i < plan->n_steps; i++)
-                request->todo[i] = (EngineBlock) { .block = plan->steps[i].block, .zone = plan->steps[i].zone };
+                request->todo[i] = (EngineBlock) { plan->steps[i].block, plan->steps[i].zone };
         request->n_todo = plan->n_steps;
         request->job.total_blocks = (uint32_t) plan->n_steps;
         request->job.move_bytes = plan->move_bytes;

@@ -34,7 +34,8 @@ typedef struct RequestContext {
 /* Accepts: journals the job as queued. The deadline is armed from now on. */
 int request_new(Request **ret, const RequestContext *context, uint32_t id, const Demand *demand,
                 uint64_t requested_bytes, uint64_t deadline_usec);
-/* Takes up a job that a former daemon left unfinished: brings back what it took, then ends it as interrupted. */
+/* Takes up a job that a former daemon left unfinished: brings back what it took, then ends it as
+ * interrupted. */
 int request_new_interrupted(Request **ret, const RequestContext *context, const JournalJob *record);
 /* An ended job out of the journal, for the history. */
 int request_new_ended(Request **ret, const RequestContext *context, const Job *job);

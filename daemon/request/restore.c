@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The way back: what an unplug took comes online again in its zone, when the rest cannot go; and replug, which is the same
- * thing wanted. */
+/* The way back: what an unplug took comes online again in its zone, when the rest cannot go; and replug,
+ * which is the same thing wanted. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The steps of an unplug: evacuate, take offline, eject, and what to do when an attempt does not get through.
- * How blocks are emptied and taken is engine/'s; the way back is restore.c's. */
+/* The steps of an unplug: evacuate, take offline, eject, and what to do when an attempt does not get
+ * through. How blocks are emptied and taken is engine/'s; the way back is restore.c's. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 /* Between attempts; doubles each time. Pages under I/O are free again after milliseconds. */
 #define RETRY_FIRST_USEC (100ULL * 1000ULL)
 #define RETRY_LAST_USEC (5ULL * USEC_PER_SEC)
-/* How long one block may take to go offline. Behind an evacuation that is milliseconds, and a longer attempt holds the
- * kernel's hotplug lock against everybody; without the module the kernel migrates meanwhile. */
+/* How long one block may take to go offline. Behind an evacuation that is milliseconds, and a longer attempt
+ * holds the kernel's hotplug lock against everybody; without the module the kernel migrates meanwhile. */
 #define OFFLINE_STALL_KMOD_USEC (10ULL * USEC_PER_SEC)
 #define OFFLINE_STALL_SYSFS_USEC (60ULL * USEC_PER_SEC)
 
@@ -27,8 +27,9 @@ static void set_eta(Request *request, uint64_t bytes_left) {
         if (request->step_first_left == BLOCK_USAGE_UNKNOWN)
                 request->step_first_left = bytes_left;
         moved = request->step_first_left > bytes_left ? request->step_first_left - bytes_left : 0;
-        request->job.eta_usec = moved > 0 ? (uint64_t) ((double) bytes_left / (double) moved * (double) elapsed)
-                                          : UINT64_MAX;
+        request->job.eta_usec =
+                        moved > 0 ? (uint64_t) ((double) bytes_left / (double) moved * (double) elapsed)
+                                  : UINT64_MAX;
 }
 
 static void note_progress(Request *request, uint64_t bytes_left) {
@@ -79,7 +80,8 @@ static void eject_event(EngineOp *op, const EngineEvent *event, void *userdata) 
                 return;
         }
         request_decide(request, JOB_FAILED, event->result == STEP_BUSY ? CAUSE_BUSY : CAUSE_SYSTEM,
-               "the platform did not take device '%s' away: %s", request->plan->device, strerror(-event->error));
+                       "the platform did not take device '%s' away: %s", request->plan->device,
+                       strerror(-event->error));
         restore_unwind(request);
 }
 
@@ -155,7 +157,8 @@ void unplug_note_blockers(Request *request, Obstacle *obstacle) {
         job->n_blockers = obstacle->n_blockers;
 }
 
-/* An attempt did not get through: try again, go on with less, or give up. refused: the kernel will not change its mind. */
+/* An attempt did not get through: try again, go on with less, or give up. refused: the kernel will not
+ * change its mind. */
 static void attempt_failed(Request *request, bool refused, const char *sentence) {
         CLEANUP(freep) bool *keep = calloc(request->n_todo + 1, sizeof(*keep));
         CLEANUP(obstacle_clear) Obstacle obstacle = {};
@@ -169,7 +172,8 @@ static void attempt_failed(Request *request, bool refused, const char *sentence)
         }
         r = request->context.table(&table, request->context.userdata);
         if (r >= 0)
-                r = obstacle_look(request->context.engine, table, request->todo, request->n_todo, keep, &obstacle);
+                r = obstacle_look(request->context.engine, table, request->todo, request->n_todo, keep,
+                                  &obstacle);
         if (r >= 0 && request->job.state == JOB_EVACUATING && obstacle_is_passable(&obstacle)) {
                 step_offline(request);
                 return;
@@ -213,8 +217,9 @@ static void offline_ended(Request *request, const EngineEvent *event) {
                 return;
         case STEP_STUCK:
                 report_stuck(&request->job);
-                request_decide(request, JOB_FAILED, CAUSE_STUCK, "the kernel does not come back from taking block %" PRIi64
-                       " offline", request->job.current_block);
+                request_decide(request, JOB_FAILED, CAUSE_STUCK,
+                               "the kernel does not come back from taking block %" PRIi64 " offline",
+                               request->job.current_block);
                 restore_unwind(request);
                 return;
         case STEP_LEFT:
@@ -259,8 +264,8 @@ static void step_offline(Request *request) {
                 r = journal_write_taking(request->context.journal, request->job.id, request->todo,
                                          request->n_todo);
         if (r < 0) {
-                request_decide(request, JOB_FAILED, CAUSE_SYSTEM, "the blocks to take cannot be recorded on disk: %s",
-                       strerror(-r));
+                request_decide(request, JOB_FAILED, CAUSE_SYSTEM,
+                               "the blocks to take cannot be recorded on disk: %s", strerror(-r));
                 restore_unwind(request);
                 return;
         }
@@ -295,18 +300,21 @@ static void evacuation_ended(Request *request, const EngineEvent *event) {
                 attempt_failed(request, /* refused= */ false, NULL);
                 return;
         case STEP_NO_MEMORY:
-                request_decide(request, JOB_FAILED, CAUSE_NO_ROOM, "the kernel ran out of memory while it moved pages");
+                request_decide(request, JOB_FAILED, CAUSE_NO_ROOM,
+                               "the kernel ran out of memory while it moved pages");
                 break;
         case STEP_STUCK:
                 report_stuck(&request->job);
-                request_decide(request, JOB_FAILED, CAUSE_STUCK, "the kernel does not come back from moving pages");
+                request_decide(request, JOB_FAILED, CAUSE_STUCK,
+                               "the kernel does not come back from moving pages");
                 break;
         case STEP_REFUSED:
                 step_offline(request); /* not a range for the module: the kernel's plain way is left */
                 return;
         case STEP_FAILED:
         case _STEP_RESULT_MAX:
-                request_decide(request, JOB_FAILED, CAUSE_SYSTEM, "moving pages failed: %s", strerror(-event->error));
+                request_decide(request, JOB_FAILED, CAUSE_SYSTEM, "moving pages failed: %s",
+                               strerror(-event->error));
                 break;
         }
         restore_unwind(request);
@@ -335,8 +343,8 @@ void unplug_evacuate(Request *request) {
         if (request->job.state != JOB_EVACUATING && !request_enter(request, JOB_EVACUATING))
                 return;
         request->job.attempts++;
-        r = engine_evacuate(request->context.engine, request->todo, request->n_todo, request->plan->block_size,
-                            evacuation_event, request, &request->op);
+        r = engine_evacuate(request->context.engine, request->todo, request->n_todo,
+                            request->plan->block_size, evacuation_event, request, &request->op);
         if (r < 0)
                 request_fail_to_start(request, "the evacuation", r);
 }

@@ -6,5 +6,6 @@
 
 #include <linux/memunplug.h>
 
-/* n bytes hold at least one record? *ret is it, with a name that ends and holds only letters, digits and ":._-". -EBADMSG. */
+/* n bytes hold at least one record? *ret is it, with a name that ends and holds only letters, digits and
+ * ":._-". -EBADMSG. */
 int acpi_event_parse(const char *data, size_t n, struct memunplug_event *ret);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The platform as a requester: reads eject requests from the module's gate, submits them as demands, and gives
- * the platform's status code for what became of each. It decides nothing about memory. */
+/* The platform as a requester: reads eject requests from the module's gate, submits them as demands, and
+ * gives the platform's status code for what became of each. It decides nothing about memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -48,7 +48,8 @@ static void answer(const AcpiSource *source, const char *name, uint32_t status) 
         log_debug("Telling the platform about '%s': 0x%02x", name, status);
         /* After an eject the device is gone, and the platform knows. */
         if (ioctl(source->fd, MEMUNPLUG_IOC_ANSWER, &answer) < 0 && errno != ENODEV && errno != ENOENT)
-                (void) log_warning_errno(-errno, "Failed to tell the platform about '%s', ignoring: %m", name);
+                (void) log_warning_errno(-errno, "Failed to tell the platform about '%s', ignoring: %m",
+                                         name);
 }
 
 /* The one place that turns what became of a request into the platform's code. */
@@ -92,7 +93,8 @@ static void set_confirming(AcpiSource *source, bool on) {
         if (r >= 0)
                 r = sd_event_source_set_enabled(source->confirm, on ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
         if (r < 0)
-                (void) log_warning_errno(r, "Failed to set the confirmation timer, ignoring: %s", strerror(-r));
+                (void) log_warning_errno(r, "Failed to set the confirmation timer, ignoring: %s",
+                                         strerror(-r));
 }
 
 static int on_confirm(sd_event_source *timer, uint64_t usec, void *userdata) {
@@ -121,8 +123,8 @@ static void submit(AcpiSource *source, const char *name) {
         memcpy(demand.device, name, MEMUNPLUG_NAME_SIZE);
         r = queue_submit(source->queue, &demand, &result);
         if (r < 0) {
-                (void) log_warning_errno(r, "Failed to submit the eject request for '%s', ignoring: %s", name,
-                                         strerror(-r));
+                (void) log_warning_errno(r, "Failed to submit the eject request for '%s', ignoring: %s",
+                                         name, strerror(-r));
                 answer(source, name, r == -ESHUTDOWN ? MEMUNPLUG_OST_BUSY : MEMUNPLUG_OST_FAILURE);
                 return;
         }
@@ -194,7 +196,8 @@ static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userd
         request = find_request(source, job->device);
         if (!request || request->job != job->id)
                 return;
-        answer(source, request->name, job->state == JOB_DONE ? MEMUNPLUG_OST_SUCCESS : cause_to_status(job->cause));
+        answer(source, request->name,
+               job->state == JOB_DONE ? MEMUNPLUG_OST_SUCCESS : cause_to_status(job->cause));
         forget_request(source, request);
 }
 
@@ -223,8 +226,8 @@ int acpi_source_new(AcpiSource **ret, sd_event *event, Engine *engine, Queue *qu
         source->fd = fd;
         r = queue_observe(queue, on_job, source, &source->slot);
         if (r >= 0)
-                r = sd_event_add_time_relative(event, &source->confirm, CLOCK_MONOTONIC, ACPI_CONFIRM_USEC, 0,
-                                               on_confirm, source);
+                r = sd_event_add_time_relative(event, &source->confirm, CLOCK_MONOTONIC, ACPI_CONFIRM_USEC,
+                                               0, on_confirm, source);
         if (r >= 0)
                 r = sd_event_source_set_enabled(source->confirm, SD_EVENT_OFF);
         if (r >= 0)

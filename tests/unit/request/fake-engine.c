@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* See fake-engine.h. */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/memunplug.h>
+
+#include "fake-engine.h"
+#include "util/sysfs.h"
+
+typedef enum FakeKind { FAKE_EVACUATE, FAKE_OFFLINE, FAKE_ONLINE, FAKE_EJECT } FakeKind;
+
+struct EngineOp {
+        Engine *engine;
+        FakeKind kind;
+        EngineBlock *blocks;
+        size_t n_blocks;
+        EngineCallback callback;
+        void *userdata;
+        sd_event_source *source;
+        bool cancelled;
+};
+
+void fake_engine_init(Engine *engine, sd_event *event, int root_fd) {
+        *engine = (Engine) {
+                .event = event,
+                .root_fd = root_fd,
+                .kind = ENGINE_KMOD,
+                .evacuate_result = STEP_LEFT,
+                .offline_result = STEP_BUSY,
+                .fail_block = -1,
+                .eject_result = STEP_OK,
+                .cancel_result = STEP_KILLED,
+                .online_result = STEP_OK,
+        };
+}
+
+static void set_state(Engine *engine, uint32_t block, const char *state) {
+        char path[128];
+
+        (void) snprintf(path, sizeof(path), "sys/devices/system/memory/memory%u/state", block);
+        assert(sysfs_write(engine->root_fd, path, state) >= 0);
+}
+
+static void tell(EngineOp *op, EngineEventType type, StepResult result, int error, uint32_t block,
+                 uint64_t left) {
+        op->callback(op, &(EngineEvent) { .type = type, .result = result, .error = error, .block = block,
+                                          .bytes_left = left }, op->userdata);
+}
+
+static uint64_t bytes_left(const EngineOp *op) {
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < op->n_blocks; i++)
+                sum += op->engine->pinned_bytes[op->blocks[i].block];
+        return sum;
+}
+
+static void run_evacuate(EngineOp *op) {
+        Engine *engine = op->engine;
+
+        if (engine->evacuate_failures > 0) {
+                engine->evacuate_failures -= engine->evacuate_failures != UINT32_MAX;
+                tell(op, ENGINE_EVENT_END, engine->evacuate_result, -EBUSY, 0, bytes_left(op));
+                return;
+        }
+        for (size_t i = 0; i < op->n_blocks; i++)
+                engine->used_bytes[op->blocks[i].block] = 0;
+        tell(op, ENGINE_EVENT_PROGRESS, STEP_OK, 0, 0, 0);
+        tell(op, ENGINE_EVENT_END, STEP_OK, 0, 0, 0);
+}
+
+static void run_offline(EngineOp *op) {
+        Engine *engine = op->engine;
+
+        for (size_t i = 0; i < op->n_blocks; i++) {
+                uint32_t block = op->blocks[i].block;
+
+                if ((int64_t) block == engine->fail_block && engine->offline_failures > 0) {
+                        engine->offline_failures -= engine->offline_failures != UINT32_MAX;
+                        tell(op, ENGINE_EVENT_BLOCK, engine->offline_result, -EBUSY, block, 0);
+                        tell(op, ENGINE_EVENT_END, engine->offline_result, -EBUSY, block, 0);
+                        return;
+                }
+                set_state(engine, block, "offline");
+                tell(op, ENGINE_EVENT_BLOCK, STEP_OK, 0, block, 0);
+        }
+        tell(op, ENGINE_EVENT_END, STEP_OK, 0, 0, 0);
+}
+
+static void run_online(EngineOp *op) {
+        for (size_t i = 0; i < op->n_blocks; i++) {
+                uint32_t block = op->blocks[i].block;
+
+                if (op->engine->online_result == STEP_OK)
+                        set_state(op->engine, block, "online");
+                tell(op, ENGINE_EVENT_BLOCK, op->engine->online_result, 0, block, 0);
+        }
+        tell(op, ENGINE_EVENT_END, op->engine->online_result,
+             op->engine->online_result == STEP_OK ? 0 : -EBUSY, 0, 0);
+}
+
+static int run(sd_event_source *source, void *userdata) {
+        EngineOp *op = userdata;
+
+        if (op->cancelled) {
+                if (op->engine->cancel_result == STEP_STUCK)
+                        for (size_t i = 0; i < op->n_blocks; i++)
+                                op->engine->stuck[op->engine->n_stuck++] = op->blocks[i].block;
+                tell(op, ENGINE_EVENT_END, op->engine->cancel_result, -EINTR, 0, BLOCK_USAGE_UNKNOWN);
+                return 0;
+        }
+        switch (op->kind) {
+        case FAKE_EVACUATE:
+                run_evacuate(op);
+                break;
+        case FAKE_OFFLINE:
+                run_offline(op);
+                break;
+        case FAKE_ONLINE:
+                run_online(op);
+                break;
+        case FAKE_EJECT:
+                tell(op, ENGINE_EVENT_END, op->engine->eject_result,
+                     op->engine->eject_result == STEP_OK ? 0 : -ETIMEDOUT, 0, 0);
+                break;
+        }
+        return 0;
+}
+
+static int start(Engine *engine, FakeKind kind, const EngineBlock *blocks, size_t n, EngineCallback callback,
+                 void *userdata, EngineOp **ret) {
+        EngineOp *op = calloc(1, sizeof(*op));
+
+        assert(op);
+        *op = (EngineOp) { .engine = engine, .kind = kind, .callback = callback, .userdata = userdata };
+        op->blocks = calloc(n + 1, sizeof(*blocks));
+        assert(op->blocks);
+        if (n > 0)
+                memcpy(op->blocks, blocks, n * sizeof(*blocks));
+        op->n_blocks = n;
+        assert(sd_event_add_defer(engine->event, &op->source, run, op) >= 0);
+        if (engine->hold && kind != FAKE_ONLINE) {
+                assert(sd_event_source_set_enabled(op->source, SD_EVENT_OFF) >= 0);
+                engine->held[engine->n_held++] = op;
+        }
+        *ret = op;
+        return 0;
+}
+
+static void forget_held(Engine *engine, EngineOp *op) {
+        for (size_t i = 0; i < engine->n_held; i++) {
+                if (engine->held[i] != op)
+                        continue;
+                memmove(engine->held + i, engine->held + i + 1, (engine->n_held - i - 1) * sizeof(op));
+                engine->n_held--;
+                return;
+        }
+}
+
+void fake_engine_finish(Engine *engine) {
+        EngineOp *op;
+
+        assert(engine->n_held > 0);
+        op = engine->held[0];
+        forget_held(engine, op);
+        assert(sd_event_source_set_enabled(op->source, SD_EVENT_ONESHOT) >= 0);
+}
+
+int engine_evacuate(Engine *engine, const EngineBlock *blocks, size_t n, uint64_t block_size,
+                    EngineCallback callback, void *userdata, EngineOp **ret) {
+        engine->n_evacuate++;
+        return start(engine, FAKE_EVACUATE, blocks, n, callback, userdata, ret);
+}
+
+int engine_offline(Engine *engine, const EngineBlock *blocks, size_t n, EngineCallback callback,
+                   void *userdata, EngineOp **ret) {
+        engine->n_offline++;
+        return start(engine, FAKE_OFFLINE, blocks, n, callback, userdata, ret);
+}
+
+int engine_online(Engine *engine, const EngineBlock *blocks, size_t n, EngineCallback callback,
+                  void *userdata, EngineOp **ret) {
+        engine->n_online++;
+        return start(engine, FAKE_ONLINE, blocks, n, callback, userdata, ret);
+}
+
+int engine_eject(Engine *engine, const char *device, EngineCallback callback, void *userdata,
+                 EngineOp **ret) {
+        engine->n_eject++;
+        return start(engine, FAKE_EJECT, NULL, 0, callback, userdata, ret);
+}
+
+void engine_op_cancel(EngineOp *op) {
+        forget_held(op->engine, op);
+        op->cancelled = true;
+        assert(sd_event_source_set_enabled(op->source, SD_EVENT_ONESHOT) >= 0);
+}
+
+EngineOp *engine_op_free(EngineOp *op) {
+        if (!op)
+                return NULL;
+        forget_held(op->engine, op);
+        (void) sd_event_source_disable_unref(op->source);
+        free(op->blocks);
+        free(op);
+        return NULL;
+}
+
+EngineKind engine_kind(const Engine *engine) {
+        return engine->kind;
+}
+
+const uint32_t *engine_stuck_blocks(const Engine *engine, size_t *ret_n) {
+        *ret_n = engine->n_stuck;
+        return engine->stuck;
+}
+
+int engine_survey_table(Engine *engine, BlockTable *table) {
+        if (engine->kind != ENGINE_KMOD)
+                return -EOPNOTSUPP;
+        for (size_t i = 0; i < table->n_blocks; i++) {
+                table->blocks[i].used_bytes = engine->used_bytes[table->blocks[i].index];
+                table->blocks[i].unmovable_bytes = 0; /* pins come after the plan in these tests */
+        }
+        table->surveyed = true;
+        return 0;
+}
+
+int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
+                        EngineSurvey *ret) {
+        uint64_t pinned = engine->pinned_bytes[block];
+
+        if (engine->kind != ENGINE_KMOD)
+                return -EOPNOTSUPP;
+        *ret = (EngineSurvey){ .used_bytes = pinned,
+                               .unmovable_bytes = pinned,
+                               .total_blockers = pinned / 4096 };
+        ret->class_bytes[MEMUNPLUG_CLASS_PINNED] = pinned;
+        if (pinned > 0 && max_blockers > 0) {
+                ret->blockers = calloc(1, sizeof(*ret->blockers));
+                assert(ret->blockers);
+                ret->blockers[0] = (EngineBlocker){ .address = block * table->block_size,
+                                                    .class = MEMUNPLUG_CLASS_PINNED,
+                                                    .ref_count = 2,
+                                                    .map_count = 1 };
+                ret->n_blockers = 1;
+        }
+        return 0;
+}
+
+void engine_survey_clear(EngineSurvey *survey) {
+        free(survey->blockers);
+        *survey = (EngineSurvey) {};
+}
+
+const char *step_result_to_string(StepResult result) {
+        return "result";
+}

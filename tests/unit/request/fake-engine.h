@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* An engine that does what a test tells it: implements engine/engine.h without touching memory. Operations
+ * end by themselves from the event loop, or are held until the test lets them go. */
+#pragma once
+
+#include "engine/engine.h"
+
+#define FAKE_BLOCKS_MAX 256U
+
+struct Engine {
+        sd_event *event;
+        EngineKind kind;
+        int root_fd;                              /* block states are written here, so that scans see them */
+        bool hold;                                /* operations wait for fake_engine_finish() */
+        StepResult evacuate_result;               /* of each evacuation */
+        unsigned evacuate_failures;               /* so many times, then STEP_OK; UINT_MAX: always */
+        StepResult offline_result;                /* of fail_block */
+        int64_t fail_block;                       /* does not go offline; -1: none */
+        unsigned offline_failures;                /* so many times */
+        StepResult eject_result;
+        StepResult cancel_result;                 /* how a cancelled operation ends: KILLED or STUCK */
+        StepResult online_result;
+        uint64_t pinned_bytes[FAKE_BLOCKS_MAX];   /* what a survey finds */
+        uint64_t used_bytes[FAKE_BLOCKS_MAX];
+        unsigned n_evacuate, n_offline, n_online, n_eject; /* calls */
+        uint32_t stuck[FAKE_BLOCKS_MAX];
+        size_t n_stuck;
+        EngineOp *held[8];
+        size_t n_held;
+};
+
+void fake_engine_init(Engine *engine, sd_event *event, int root_fd);
+/* Lets the oldest held operation go on to its end. */
+void fake_engine_finish(Engine *engine);

@@ -1,0 +1,631 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The queue and the state machine against an engine that does what it is told. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fake-engine.h"
+#include "request/queue.h"
+#include "tree.h"
+
+typedef struct World {
+        Tree tree;
+        sd_event *event;
+        int state_fd;
+        Engine engine;
+        Journal *journal;
+        Queue *queue;
+        QueueSlot *slot;
+        QueuePolicy policy;
+        char states[512];   /* "planning evacuating ..." of all jobs, as they were told */
+        unsigned ended, blocks_changed, progressed;
+} World;
+
+static void observe(QueueEvent event, const Job *job, uint32_t block, void *userdata) {
+        World *world = userdata;
+        const char *state = job_state_to_string(job->state);
+        const char *last = strrchr(world->states, ' ');
+
+        world->ended += event == QUEUE_JOB_ENDED;
+        world->blocks_changed += event == QUEUE_BLOCK_CHANGED;
+        world->progressed += event == QUEUE_JOB_CHANGED;
+        if (last && strcmp(last + 1, state) == 0)
+                return;
+        assert_true(strlen(world->states) + strlen(state) + 2 < sizeof(world->states));
+        strcat(world->states, " ");
+        strcat(world->states, state);
+}
+
+static void open_queue(World *world) {
+        size_t skipped;
+
+        assert_int_equal(
+                journal_open(&world->journal, world->state_fd, world->tree.fd, QUEUE_HISTORY_MAX, &skipped),
+                0);
+        assert_int_equal(skipped, 0);
+        assert_int_equal(queue_new(&world->queue, world->event, world->tree.fd, &world->engine,
+                                   world->journal, &world->policy),
+                         0);
+        assert_int_equal(queue_observe(world->queue, observe, world, &world->slot), 0);
+}
+
+static void close_queue(World *world) {
+        world->queue = queue_free(world->queue);
+        world->journal = journal_free(world->journal);
+}
+
+static int set_up(void **state) {
+        World *world = calloc(1, sizeof(*world));
+
+        assert_non_null(world);
+        tree_make(&world->tree, 2);
+        assert_true(sd_event_new(&world->event) >= 0);
+        world->state_fd = openat(world->tree.fd, "state", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(world->state_fd >= 0);
+        fake_engine_init(&world->engine, world->event, world->tree.fd);
+        world->policy = (QueuePolicy){ .guard.keep_free_bytes = 64ULL << 20,
+                                       .deadline_usec = 60000000,
+                                       .retries = 2 };
+        open_queue(world);
+        *state = world;
+        return 0;
+}
+
+static int tear_down(void **state) {
+        World *world = *state;
+
+        close_queue(world);
+        (void) close(world->state_fd);
+        (void) sd_event_unref(world->event);
+        tree_remove(&world->tree);
+        free(world);
+        return 0;
+}
+
+static const Job *submit(World *world, const Demand *demand) {
+        QueueAnswer answer;
+
+        assert_int_equal(queue_submit(world->queue, demand, &answer), 0);
+        if (answer.cause != CAUSE_NONE)
+                fail_msg("refused: %s", answer.reason);
+        return answer.job;
+}
+
+static const Job *submit_device(World *world, const char *name) {
+        Demand demand = { .source = SOURCE_ACPI, .caller = "platform" };
+
+        strcpy(demand.device, name);
+        return submit(world, &demand);
+}
+
+static JobCause refusal(World *world, const Demand *demand) {
+        QueueAnswer answer;
+
+        assert_int_equal(queue_submit(world->queue, demand, &answer), 0);
+        assert_null(answer.job);
+        assert_non_null(answer.reason);
+        free(answer.reason);
+        return answer.cause;
+}
+
+/* Runs the loop until so many jobs have ended. */
+static void run_until_ended(World *world, unsigned n) {
+        while (world->ended < n)
+                assert_true(sd_event_run(world->event, 10000000) > 0);
+}
+
+/* Runs the loop until nothing happens any more at once. */
+static void settle(World *world) {
+        while (sd_event_run(world->event, 0) > 0)
+                ;
+}
+
+static void assert_dimm_online(World *world, unsigned dimm, int online) {
+        for (unsigned i = 0; i < TREE_DIMM_BLOCKS; i++)
+                assert_int_equal(
+                        tree_is_online(&world->tree, TREE_FIRST_DIMM_BLOCK + dimm * TREE_DIMM_BLOCKS + i),
+                        online);
+}
+
+static void device_goes_the_straight_way(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.used_bytes[33] = 1 << 20;
+        job = submit_device(world, "PNP0C80:00");
+        assert_int_equal(job->state, JOB_QUEUED);
+        assert_int_equal(job->requested_bytes, TREE_DIMM_BLOCKS * TREE_BLOCK_SIZE);
+        run_until_ended(world, 1);
+        assert_string_equal(world->states, " queued planning evacuating offlining ejecting done");
+        assert_int_equal(job->cause, CAUSE_NONE);
+        assert_null(job->reason);
+        assert_int_equal(job->removed_bytes, TREE_DIMM_BLOCKS * TREE_BLOCK_SIZE);
+        assert_int_equal(job->move_bytes, 1 << 20);
+        assert_int_equal(job->evacuated_bytes, 1 << 20);
+        assert_int_equal(job->removed_blocks, TREE_DIMM_BLOCKS);
+        assert_true(job->finished_at >= job->started_at && job->started_at >= job->created_at);
+        assert_int_equal(world->blocks_changed, TREE_DIMM_BLOCKS);
+        assert_int_equal(world->engine.n_evacuate, 1);
+        assert_int_equal(world->engine.n_eject, 1);
+}
+
+static void size_goes_without_eject(void **state) {
+        World *world = *state;
+        const Job *job =
+                submit(world, &(Demand){ .source = SOURCE_OPERATOR, .size_bytes = 2 * TREE_BLOCK_SIZE });
+
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_DONE);
+        assert_int_equal(world->engine.n_eject, 0);
+        assert_false(tree_is_online(&world->tree, 39)); /* the highest ones */
+        assert_false(tree_is_online(&world->tree, 38));
+        assert_true(tree_is_online(&world->tree, 37));
+}
+
+static void plan_changes_nothing(void **state) {
+        World *world = *state;
+        Demand demand = { .source = SOURCE_OPERATOR, .size_bytes = TREE_BLOCK_SIZE };
+        Plan *plan;
+
+        assert_int_equal(queue_plan(world->queue, &demand, &plan), 0);
+        assert_int_equal(plan->outcome, PLAN_FEASIBLE);
+        assert_int_equal(plan->n_steps, 1);
+        (void) plan_free(plan);
+        settle(world);
+        assert_int_equal(queue_n_jobs(world->queue), 0);
+        assert_dimm_online(world, 0, 1);
+        assert_dimm_online(world, 1, 1);
+}
+
+static void pinned_pages_are_reported_and_nothing_is_taken(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.evacuate_failures = UINT32_MAX;
+        world->engine.pinned_bytes[34] = 640 * 4096;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_string_equal(world->states, " queued planning evacuating failed");
+        assert_int_equal(job->cause, CAUSE_IN_USE);
+        assert_string_equal(job->reason, "1 of 4 blocks hold pages that cannot be moved: 2.5M pinned");
+        assert_int_equal(job->n_blockers, 1);
+        assert_int_equal(job->attempts, 3); /* two retries */
+        assert_int_equal(world->engine.n_offline, 0);
+        assert_dimm_online(world, 0, 1);
+}
+
+static void stragglers_that_move_do_not_stop_it(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.evacuate_failures =
+                UINT32_MAX; /* pages are left, but a survey sees nothing in the way */
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_DONE);
+        assert_int_equal(job->attempts, 1);
+}
+
+static void block_that_stays_brings_back_the_rest(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.fail_block = 33;
+        world->engine.offline_failures = UINT32_MAX;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_non_null(strstr(world->states, "offlining restoring failed"));
+        assert_int_equal(job->cause, CAUSE_BUSY);
+        assert_non_null(strstr(job->reason, "block 33 did not go offline"));
+        assert_int_equal(job->removed_blocks, 0);
+        assert_int_equal(job->removed_bytes, 0);
+        assert_dimm_online(world, 0, 1);
+}
+
+static void block_that_goes_late_is_tried_again(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.fail_block = 33;
+        world->engine.offline_failures = 2;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_DONE);
+        assert_int_equal(job->removed_blocks, TREE_DIMM_BLOCKS);
+        assert_int_equal(job->attempts, 3);
+}
+
+static void failed_eject_brings_back_all(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.eject_result = STEP_FAILED;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_string_equal(world->states,
+                            " queued planning evacuating offlining ejecting restoring failed");
+        assert_int_equal(job->cause, CAUSE_SYSTEM);
+        assert_dimm_online(world, 0, 1);
+}
+
+static void blocks_that_do_not_come_back_are_told(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.eject_result = STEP_FAILED;
+        world->engine.online_result = STEP_BUSY;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_FAILED);
+        assert_non_null(strstr(job->reason, "4 blocks could not be brought back"));
+}
+
+static void part_is_enough_when_allowed(void **state) {
+        World *world = *state;
+        uint32_t blocks[] = { 36, 37, 38 };
+        const Job *job;
+
+        world->engine.evacuate_failures = UINT32_MAX;
+        world->engine.pinned_bytes[37] = 4096;
+        job = submit(world, &(Demand) { .source = SOURCE_OPERATOR, .blocks = blocks, .n_blocks = 3,
+                                        .allow_partial = true });
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_PARTIAL);
+        assert_int_equal(job->cause, CAUSE_IN_USE);
+        assert_non_null(job->reason);
+        assert_int_equal(job->removed_blocks, 2);
+        assert_false(tree_is_online(&world->tree, 36));
+        assert_true(tree_is_online(&world->tree, 37));
+        assert_false(tree_is_online(&world->tree, 38));
+}
+
+static void cancel_in_each_state(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.hold = true;
+        job = submit_device(world, "PNP0C80:00");
+        assert_int_equal(queue_cancel(world->queue, job->id), CAUSE_NONE); /* queued */
+        assert_int_equal(job->state, JOB_CANCELLED);
+        assert_int_equal(queue_cancel(world->queue, job->id), CAUSE_REFUSED); /* ended */
+
+        job = submit_device(world, "PNP0C80:00");
+        settle(world);
+        assert_int_equal(job->state, JOB_EVACUATING);
+        assert_int_equal(queue_cancel(world->queue, job->id), CAUSE_NONE);
+        assert_int_equal(queue_cancel(world->queue, job->id), CAUSE_NONE); /* twice is no harm */
+        run_until_ended(world, 2);
+        assert_int_equal(job->state, JOB_CANCELLED);
+        assert_int_equal(job->cause, CAUSE_CANCELLED);
+        assert_int_equal(queue_cancel(world->queue, 12345), CAUSE_REFUSED);
+}
+
+static void cancel_while_offlining_restores(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.fail_block = 33;
+        world->engine.offline_failures = UINT32_MAX;
+        job = submit_device(world, "PNP0C80:00");
+        while (world->engine.n_offline == 0 || job->removed_blocks < 2)
+                assert_true(sd_event_run(world->event, 10000000) > 0);
+        assert_int_equal(queue_cancel(world->queue, job->id), CAUSE_NONE);
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_CANCELLED);
+        assert_int_equal(job->removed_blocks, 0);
+        assert_dimm_online(world, 0, 1);
+}
+
+static void ejecting_cannot_be_cancelled(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.hold = true;
+        job = submit_device(world, "PNP0C80:00");
+        settle(world);
+        fake_engine_finish(&world->engine);
+        settle(world);
+        fake_engine_finish(&world->engine);
+        settle(world);
+        assert_int_equal(job->state, JOB_EJECTING);
+        assert_int_equal(queue_cancel(world->queue, job->id), CAUSE_BUSY);
+        fake_engine_finish(&world->engine);
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_DONE);
+}
+
+static void deadline_ends_it(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.hold = true;
+        job = submit(world, &(Demand) { .source = SOURCE_OPERATOR, .size_bytes = TREE_BLOCK_SIZE,
+                                        .deadline_usec = 20000 });
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_FAILED);
+        assert_int_equal(job->cause, CAUSE_DEADLINE);
+        assert_non_null(strstr(job->reason, "the deadline passed"));
+        assert_true(job->finished_at >= job->deadline_at);
+}
+
+static void deadline_with_pins_is_in_use(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.hold = true;
+        world->engine.pinned_bytes[39] = 4096;
+        job = submit(world, &(Demand) { .source = SOURCE_OPERATOR, .size_bytes = TREE_BLOCK_SIZE,
+                                        .deadline_usec = 20000 });
+        run_until_ended(world, 1);
+        assert_int_equal(job->cause, CAUSE_IN_USE);
+        assert_int_equal(job->n_blockers, 1);
+}
+
+static void stuck_worker_is_set_aside(void **state) {
+        World *world = *state;
+        Demand again = { .source = SOURCE_OPERATOR, .device = "PNP0C80:00" };
+        const Job *job;
+
+        world->engine.hold = true;
+        world->engine.cancel_result = STEP_STUCK;
+        job = submit(world,
+                     &(Demand){ .source = SOURCE_OPERATOR, .device = "PNP0C80:00", .deadline_usec = 20000 });
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_FAILED);
+        assert_int_equal(refusal(world, &again), CAUSE_BUSY); /* its blocks are marked */
+        world->engine.hold = false;
+        job = submit_device(world, "PNP0C80:01"); /* others go on */
+        run_until_ended(world, 2);
+        assert_int_equal(job->state, JOB_DONE);
+}
+
+static void disjoint_jobs_run_together_and_overlapping_are_refused(void **state) {
+        World *world = *state;
+        Demand same = { .source = SOURCE_OPERATOR, .device = "PNP0C80:00" };
+        const Job *a, *b;
+
+        world->engine.hold = true;
+        a = submit_device(world, "PNP0C80:00");
+        settle(world);
+        assert_int_equal(refusal(world, &same), CAUSE_BUSY);
+        b = submit_device(world, "PNP0C80:01");
+        settle(world);
+        assert_int_equal(a->state, JOB_EVACUATING);
+        assert_int_equal(b->state, JOB_EVACUATING);
+        world->engine.hold = false;
+        fake_engine_finish(&world->engine);
+        fake_engine_finish(&world->engine);
+        run_until_ended(world, 2);
+        assert_int_equal(a->state, JOB_DONE);
+        assert_int_equal(b->state, JOB_DONE);
+}
+
+static void wrong_demands_are_refused(void **state) {
+        World *world = *state;
+        uint32_t blocks[] = { 39, 77 };
+        QueueAnswer answer;
+
+        assert_int_equal(refusal(world, &(Demand) { .device = "PNP0C80:77" }), CAUSE_NO_SUCH_DEVICE);
+        assert_int_equal(queue_submit(world->queue, &(Demand){ .blocks = blocks, .n_blocks = 2 }, &answer),
+                         0);
+        assert_int_equal(answer.cause, CAUSE_NO_SUCH_BLOCK);
+        assert_int_equal(answer.missing_block, 77);
+        free(answer.reason);
+        assert_int_equal(queue_n_jobs(world->queue), 0);
+}
+
+static void pending_jobs_are_limited(void **state) {
+        World *world = *state;
+        Demand demand = { .source = SOURCE_OPERATOR, .size_bytes = TREE_BLOCK_SIZE };
+
+        world->engine.hold = true;
+        for (unsigned i = 0; i < QUEUE_PENDING_MAX; i++)
+                (void) submit(world, &demand);
+        assert_int_equal(refusal(world, &demand), CAUSE_BUSY);
+}
+
+static void history_is_limited(void **state) {
+        World *world = *state;
+        Demand demand = { .source = SOURCE_OPERATOR, .size_bytes = TREE_BLOCK_SIZE };
+
+        world->engine.hold = true;
+        for (unsigned i = 0; i < QUEUE_HISTORY_MAX + 10; i++) {
+                const Job *job = submit(world, &demand);
+
+                assert_int_equal(queue_cancel(world->queue, job->id), CAUSE_NONE);
+                settle(world);
+        }
+        assert_int_equal(queue_n_jobs(world->queue), QUEUE_HISTORY_MAX);
+        assert_int_equal(queue_job_at(world->queue, 0)->id, 11);
+        assert_null(queue_find(world->queue, 10));
+}
+
+static void interrupted_job_is_brought_back(void **state) {
+        World *world = *state;
+        const Job *job;
+        uint32_t id;
+
+        world->engine.fail_block = 32; /* the last one */
+        world->engine.offline_failures = UINT32_MAX;
+        job = submit_device(world, "PNP0C80:00");
+        id = job->id;
+        while (job->removed_blocks < 3)
+                assert_true(sd_event_run(world->event, 10000000) > 0);
+        close_queue(world); /* as if killed: nothing is undone */
+        assert_false(tree_is_online(&world->tree, 35));
+        open_queue(world);
+        job = queue_find(world->queue, id);
+        assert_non_null(job);
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_FAILED);
+        assert_int_equal(job->cause, CAUSE_INTERRUPTED);
+        assert_dimm_online(world, 0, 1);
+        close_queue(world);
+        open_queue(world); /* once is enough */
+        assert_int_equal(queue_find(world->queue, id)->cause, CAUSE_INTERRUPTED);
+        assert_null(queue_current(world->queue));
+}
+
+static void other_boot_is_not_brought_back(void **state) {
+        World *world = *state;
+        int fd;
+
+        world->engine.hold = true;
+        (void) submit_device(world, "PNP0C80:00");
+        settle(world);
+        fake_engine_finish(&world->engine);
+        settle(world);
+        close_queue(world);
+        fd = openat(world->tree.fd, "proc/sys/kernel/random/boot_id", O_WRONLY | O_TRUNC | O_CLOEXEC);
+        assert_int_equal(write(fd, "99999999-2222-3333-4444-555555555555\n", 37), 37);
+        (void) close(fd);
+        world->engine.n_online = 0;
+        open_queue(world);
+        settle(world);
+        assert_int_equal(queue_job_at(world->queue, 0)->cause, CAUSE_INTERRUPTED);
+        assert_int_equal(world->engine.n_online, 0);
+}
+
+static void full_disk_refuses_and_harms_nothing(void **state) {
+        World *world = *state;
+        Demand demand = { .source = SOURCE_OPERATOR, .device = "PNP0C80:00" };
+        struct rlimit old, none = { 0, RLIM_INFINITY };
+
+        assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+        assert_int_equal(refusal(world, &demand), CAUSE_SYSTEM);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+        (void) submit(world, &demand);
+        run_until_ended(world, 1);
+        assert_int_equal(queue_job_at(world->queue, 0)->state, JOB_DONE);
+}
+
+static void disk_that_fills_up_ends_the_job(void **state) {
+        World *world = *state;
+        struct rlimit old, none = { 0, RLIM_INFINITY };
+        const Job *job = submit_device(world, "PNP0C80:00");
+
+        assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+        settle(world);
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+        assert_int_equal(job->state, JOB_FAILED);
+        assert_int_equal(job->cause, CAUSE_SYSTEM);
+        assert_dimm_online(world, 0, 1);
+}
+
+static void replug_brings_online(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        (void) submit(world, &(Demand) { .source = SOURCE_OPERATOR, .size_bytes = 2 * TREE_BLOCK_SIZE });
+        run_until_ended(world, 1);
+        job = submit(world, &(Demand) { .kind = DEMAND_REPLUG, .source = SOURCE_OPERATOR,
+                                        .size_bytes = 2 * TREE_BLOCK_SIZE });
+        run_until_ended(world, 2);
+        assert_int_equal(job->state, JOB_DONE);
+        assert_int_equal(job->removed_bytes, 2 * TREE_BLOCK_SIZE);
+        assert_dimm_online(world, 1, 1);
+}
+
+static void note_idle(void *userdata) {
+        *(unsigned *) userdata += 1;
+}
+
+static void shutdown_brings_back_and_ends(void **state) {
+        World *world = *state;
+        Demand demand = { .source = SOURCE_OPERATOR, .device = "PNP0C80:01" };
+        QueueAnswer answer;
+        unsigned idle = 0;
+
+        world->engine.hold = true;
+        (void) submit_device(world, "PNP0C80:00");
+        settle(world);
+        queue_shutdown(world->queue, note_idle, &idle);
+        assert_int_equal(queue_submit(world->queue, &demand, &answer), -ESHUTDOWN);
+        settle(world);
+        assert_int_equal(idle, 1);
+        assert_int_equal(queue_job_at(world->queue, 0)->state, JOB_CANCELLED);
+}
+
+static void sysfs_engine_works_without_evacuation(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.kind = ENGINE_SYSFS;
+        queue_invalidate_table(world->queue);
+        world->engine.fail_block = 33;
+        world->engine.offline_failures = UINT32_MAX;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_int_equal(job->cause, CAUSE_BUSY);
+        assert_non_null(strstr(job->reason, "without the module"));
+        assert_dimm_online(world, 0, 1);
+}
+
+/* An observer may leave, and take another with it, while it is told. */
+static void leave(QueueEvent event, const Job *job, uint32_t block, void *userdata) {
+        QueueSlot **slots = userdata;
+
+        slots[0] = queue_slot_free(slots[0]);
+        slots[1] = queue_slot_free(slots[1]);
+}
+
+static void observers_may_leave_while_told(void **state) {
+        World *world = *state;
+        QueueSlot *slots[2];
+
+        assert_int_equal(queue_observe(world->queue, leave, slots, &slots[0]), 0);
+        assert_int_equal(queue_observe(world->queue, leave, slots, &slots[1]), 0);
+        (void) submit_device(world, "PNP0C80:00");
+        assert_null(slots[0]);
+        run_until_ended(world, 1);
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                CASE(device_goes_the_straight_way),
+                CASE(size_goes_without_eject),
+                CASE(plan_changes_nothing),
+                CASE(pinned_pages_are_reported_and_nothing_is_taken),
+                CASE(stragglers_that_move_do_not_stop_it),
+                CASE(block_that_stays_brings_back_the_rest),
+                CASE(block_that_goes_late_is_tried_again),
+                CASE(failed_eject_brings_back_all),
+                CASE(blocks_that_do_not_come_back_are_told),
+                CASE(part_is_enough_when_allowed),
+                CASE(cancel_in_each_state),
+                CASE(cancel_while_offlining_restores),
+                CASE(ejecting_cannot_be_cancelled),
+                CASE(deadline_ends_it),
+                CASE(deadline_with_pins_is_in_use),
+                CASE(stuck_worker_is_set_aside),
+                CASE(disjoint_jobs_run_together_and_overlapping_are_refused),
+                CASE(wrong_demands_are_refused),
+                CASE(pending_jobs_are_limited),
+                CASE(history_is_limited),
+                CASE(interrupted_job_is_brought_back),
+                CASE(other_boot_is_not_brought_back),
+                CASE(full_disk_refuses_and_harms_nothing),
+                CASE(disk_that_fills_up_ends_the_job),
+                CASE(replug_brings_online),
+                CASE(shutdown_brings_back_and_ends),
+                CASE(sysfs_engine_works_without_evacuation),
+                CASE(observers_may_leave_while_told),
+        };
+
+        return cmocka_run_group_tests_name("queue", tests, NULL, NULL);
+}

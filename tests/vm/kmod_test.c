@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The test of memunplug.ko, run as root inside a guest that has the module loaded
+ * and some blocks online_movable. Prints TAP. Owns the frame: what memory there is,
+ * helpers, the report. What must hold is in kmod_test_interface.c, _evacuate.c, _gate.c.
+ *
+ *   kmod_test [PART]       PART: interface, evacuate or gate
+ */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kmod_test.h"
+
+#define MEMORY "/sys/devices/system/memory"
+#define BLOCKS_MAX 65536
+
+void note(const char *format, ...) {
+        va_list args;
+
+        va_start(args, format);
+        printf("# ");
+        vprintf(format, args);
+        printf("\n");
+        va_end(args);
+        fflush(stdout);
+}
+
+bool check_at(bool ok, const char *text, const char *file, int line) {
+        if (!ok)
+                note("%s:%d: not so: %s", file, line, text);
+        return ok;
+}
+
+int call(int fd, unsigned long command, void *arg) {
+        return ioctl(fd, command, arg) < 0 ? -errno : 0;
+}
+
+int evacuate(int fd, uint64_t start, uint64_t size, struct memunplug_evacuate *ret) {
+        *ret = (struct memunplug_evacuate) { .start = start, .size = size };
+        return call(fd, MEMUNPLUG_IOC_EVACUATE, ret);
+}
+
+/* In parts, because the module takes 2 GiB at a time. Counts only. */
+int survey(int fd, uint64_t start, uint64_t size, struct memunplug_survey *ret) {
+        struct memunplug_survey sum = { .start = start, .size = size };
+
+        while (size > 0) {
+                uint64_t part = size < 1ULL << 30 ? size : 1ULL << 30;
+                struct memunplug_survey s = { .start = start, .size = part };
+                int r = call(fd, MEMUNPLUG_IOC_SURVEY, &s);
+
+                if (r < 0)
+                        return r;
+                for (size_t i = 0; i < MEMUNPLUG_CLASS_MAX; i++)
+                        sum.bytes[i] += s.bytes[i];
+                sum.hole_bytes += s.hole_bytes;
+                sum.total_blockers += s.total_blockers;
+                start += part;
+                size -= part;
+        }
+        *ret = sum;
+        return 0;
+}
+
+bool read_text(const char *path, char *buffer, size_t size) {
+        int fd = open(path, O_RDONLY|O_CLOEXEC);
+        size_t done = 0;
+        ssize_t n;
+
+        if (fd < 0)
+                return false;
+        while (done < size - 1 && (n = read(fd, buffer + done, size - 1 - done)) > 0)
+                done += (size_t) n;
+        close(fd);
+        buffer[done] = '\0';
+        return true;
+}
+
+int write_text(const char *path, const char *text) {
+        int fd = open(path, O_WRONLY|O_CLOEXEC), r = 0;
+
+        if (fd < 0)
+                return -errno;
+        if (write(fd, text, strlen(text)) < 0)
+                r = -errno;
+        close(fd);
+        return r;
+}
+
+long vmstat(const char *name) {
+        static char text[65536];
+        char key[64];
+        char *p;
+
+        if (!read_text("/proc/vmstat", text, sizeof text))
+                return -1;
+        snprintf(key, sizeof key, "%s ", name);
+        p = strstr(text, key);
+        return p ? atol(p + strlen(key)) : -1;
+}
+
+/* The column "Isolate" of the table "Number of blocks type". */
+long isolated_blocks(void) {
+        static char text[65536];
+        char *table, *line, *save, *word, *inner;
+        long sum = 0;
+
+        if (!read_text("/proc/pagetypeinfo", text, sizeof text))
+                return -1;
+        table = strstr(text, "Number of blocks type");
+        if (!table || !strstr(table, "Isolate"))
+                return -1;
+        line = strtok_r(table, "\n", &save);    /* the heading: Isolate is its last word */
+        while ((line = strtok_r(NULL, "\n", &save))) {
+                char *last = NULL;
+
+                for (word = strtok_r(line, " ", &inner); word; word = strtok_r(NULL, " ", &inner))
+                        last = word;
+                if (last)
+                        sum += atol(last);
+        }
+        return sum;
+}
+
+uint64_t now_usec(void) {
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+static bool block_zone(unsigned index, bool *ret_movable) {
+        char path[96], text[64];
+
+        snprintf(path, sizeof path, MEMORY "/memory%u/state", index);
+        if (!read_text(path, text, sizeof text) || strncmp(text, "online", 6) != 0)
+                return false;
+        snprintf(path, sizeof path, MEMORY "/memory%u/valid_zones", index);
+        if (!read_text(path, text, sizeof text))
+                return false;
+        *ret_movable = strncmp(text, "Movable", 7) == 0;
+        return true;
+}
+
+static void find_memory(Machine *machine) {
+        unsigned run = 0, best = 0, best_end = 0;
+
+        machine->normal = NONE;
+        for (unsigned i = 0; i < BLOCKS_MAX; i++) {
+                bool movable = false, online = block_zone(i, &movable);
+
+                if (online && !movable)
+                        machine->normal = i * machine->block;
+                run = online && movable ? run + 1 : 0;
+                if (run > best) {
+                        best = run;
+                        best_end = i + 1;
+                }
+        }
+        machine->start = (best_end - best) * machine->block;
+        machine->end = best_end * machine->block;
+}
+
+static int machine_open(Machine *machine) {
+        struct memunplug_info info = { 0 };
+        char text[32];
+        int r;
+
+        machine->fd = open(DEVICE, O_RDWR|O_CLOEXEC);
+        if (machine->fd < 0)
+                return -errno;
+        r = call(machine->fd, MEMUNPLUG_IOC_GET_INFO, &info);
+        if (r < 0)
+                return r;
+        if (!read_text(MEMORY "/block_size_bytes", text, sizeof text))
+                return -ENOENT;
+        machine->block = strtoull(text, NULL, 16);
+        machine->pageblock = info.pageblock_size;
+        machine->gate = info.features & MEMUNPLUG_FEATURE_GATE;
+        find_memory(machine);
+        return machine->end - machine->start >= 2 * machine->block ? 0 : -ENOMEM;
+}
+
+static unsigned run_cases(const Case *cases, const Machine *machine, unsigned *number) {
+        unsigned failed = 0;
+
+        for (; cases->name; cases++) {
+                bool ok = cases->run(machine);
+
+                printf("%sok %u - %s\n", ok ? "" : "not ", ++*number, cases->name);
+                fflush(stdout);
+                failed += !ok;
+        }
+        return failed;
+}
+
+int main(int argc, char **argv) {
+        static const struct {
+                const char *name;
+                const Case *cases;
+        } parts[] = {
+                { "interface", interface_cases },
+                { "evacuate", evacuate_cases },
+                { "gate", gate_cases },
+        };
+        unsigned number = 0, failed = 0;
+        Machine machine;
+        int r;
+
+        r = machine_open(&machine);
+        if (r < 0) {
+                printf("Bail out! no module or no movable memory: %s\n", strerror(-r));
+                return 2;
+        }
+        note("movable 0x%"PRIx64"-0x%"PRIx64", block 0x%"PRIx64", pageblock 0x%"PRIx64,
+             machine.start, machine.end, machine.block, machine.pageblock);
+        for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+                if (argc < 2 || strcmp(argv[1], parts[i].name) == 0)
+                        failed += run_cases(parts[i].cases, &machine, &number);
+        printf("1..%u\n", number);
+        return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
