@@ -10,7 +10,9 @@
 
 #define VARLINK_MESSAGE_MAX (64U * 1024U)        /* bytes of one incoming message */
 #define VARLINK_QUEUE_MAX (4U * 1024U * 1024U)   /* bytes queued for one slow peer */
+#define VARLINK_QUEUE_FULL (64U * 1024U)         /* with more than this, new work for the peer waits */
 #define VARLINK_CONNECTIONS_MAX 256U
+#define VARLINK_CONNECTIONS_RESERVED 16U         /* of these, for root and our own uid */
 #define VARLINK_CONNECTIONS_PER_UID_MAX 64U
 #define VARLINK_STREAMS_PER_UID_MAX 16U
 #define VARLINK_CALLS_PER_CONNECTION_MAX 64U     /* calls read ahead and not yet answered */
@@ -19,9 +21,11 @@
 typedef struct VarlinkServer VarlinkServer;
 typedef struct VarlinkCall VarlinkCall;
 
-/* A method call. Must be answered by exactly one final reply or error (not with oneway: replies are dropped). The handler
- * returns 0, or a negative errno to close the connection. */
-typedef int (*VarlinkHandler)(VarlinkCall *call, const char *method, json_object *parameters, void *userdata);
+/* A method call. Must be answered by exactly one final reply or error (with oneway too: it is dropped), from
+ * within the handler or later; it must not be used after that. The handler returns 0, or a negative errno to
+ * close the connection. Calls of one connection are handled one after another. */
+typedef int (*VarlinkHandler)(VarlinkCall *call, const char *method, json_object *parameters,
+                              void *userdata);
 
 typedef struct VarlinkInterface {
         const char *name;             /* "org.memunplug" */
@@ -45,10 +49,24 @@ size_t varlink_server_n_connections(const VarlinkServer *server);
 uid_t varlink_call_peer_uid(const VarlinkCall *call);
 pid_t varlink_call_peer_pid(const VarlinkCall *call);
 bool varlink_call_wants_more(const VarlinkCall *call);
+/* How many calls with more this peer's uid has open, this one included: see VARLINK_STREAMS_PER_UID_MAX. */
+size_t varlink_call_uid_streams(const VarlinkCall *call);
+
+/* parameters: borrowed, NULL for none. A negative return means that the connection is about to be closed; a
+ * final one ends the call all the same. */
 int varlink_call_reply(VarlinkCall *call, json_object *parameters, bool continues);
 int varlink_call_error(VarlinkCall *call, const char *name, json_object *parameters);
+int varlink_call_error_not_found(VarlinkCall *call); /* MethodNotFound, with the name as it was called */
+int varlink_call_error_with(VarlinkCall *call, const char *name, const char *key, const char *value);
+
+/* The peer is slower than we are: leave out what can be left out, or go on when all is sent. drained is
+ * called once, from the event loop. */
+bool varlink_call_is_full(const VarlinkCall *call);
+void varlink_call_on_drained(VarlinkCall *call, void (*drained)(VarlinkCall *call, void *userdata),
+                             void *userdata);
 /* Called when the peer is gone before the last reply; not after it. */
-void varlink_call_on_disconnect(VarlinkCall *call, void (*gone)(VarlinkCall *call, void *userdata), void *userdata);
+void varlink_call_on_disconnect(VarlinkCall *call, void (*gone)(VarlinkCall *call, void *userdata),
+                                void *userdata);
 
 /* Serves org.memunplug from the operation table. */
 struct OperationContext;
