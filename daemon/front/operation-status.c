@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The operations that look: the state of the service, and what is in one block. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "front/json.h"
+#include "front/json-text.h"
+#include "front/operation-internal.h"
+#include "util/json.h"
+
+static uint64_t removable_bytes(const BlockTable *table, const GuardPolicy *policy) {
+        uint64_t bytes = 0;
+
+        for (size_t i = 0; i < table->n_blocks; i++) {
+                CLEANUP(freep) char *reason = NULL;
+                Verdict verdict;
+
+                if (guard_block(table, &table->blocks[i], policy, &verdict, &reason) >= 0 &&
+                    (verdict == VERDICT_FREE || verdict == VERDICT_MOVABLE))
+                        bytes += table->block_size;
+        }
+        return bytes;
+}
+
+static int add_memory(json_object *o, const BlockTable *table, const GuardPolicy *policy) {
+        if (json_add_int(o, "blockSizeBytes", table ? (int64_t) table->block_size : 0) < 0 ||
+            json_add_int(o, "onlineBytes", table ? (int64_t) table->online_bytes : 0) < 0 ||
+            json_add_int(o, "removableBytes", table ? (int64_t) removable_bytes(table, policy) : 0) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+/* Takes item. */
+static int append(json_object *array, json_object *item) {
+        if (!item || json_object_array_add(array, item) < 0) {
+                (void) json_object_put(item);
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+static json_object *source_status(Source source, bool active, const char *reason) {
+        CLEANUP(json_putp) json_object *o = json_object_new_object();
+
+        if (!o || json_add_string(o, "source", source_to_string(source)) < 0 ||
+            json_add_bool(o, "active", active) < 0 ||
+            (reason && json_add(o, "reason", json_text_new(reason)) < 0))
+                return NULL;
+        return STEAL_PTR(o);
+}
+
+static int add_sources(json_object *o, const OperationContext *context) {
+        json_object *sources = json_object_new_array();
+        int r;
+
+        r = json_add(o, "sources", sources);
+        if (r >= 0)
+                r = append(sources, source_status(SOURCE_ACPI, context->acpi_active, context->acpi_reason));
+        if (r >= 0)
+                r = append(sources, source_status(SOURCE_OPERATOR, /* active= */ true, /* reason= */ NULL));
+        return r;
+}
+
+static int add_health(json_object *o, const OperationContext *context, int table_error) {
+        json_object *health = json_object_new_array();
+        int r;
+
+        r = json_add(o, "health", health);
+        for (const char *const *note = context->health; r >= 0 && note && *note; note++)
+                r = append(health, json_text_new(*note));
+        if (r >= 0 && table_error < 0) {
+                CLEANUP(freep) char *text = NULL;
+
+                if (asprintf(&text, "cannot read the memory blocks: %s", strerror(-table_error)) < 0) {
+                        text = NULL;
+                        return -ENOMEM;
+                }
+                r = append(health, json_text_new(text));
+        }
+        return r;
+}
+
+static int add_engine(json_object *o, const OperationContext *context) {
+        const char *reason = engine_reason(context->engine);
+
+        if (json_add_string(o, "version", context->version) < 0 ||
+            json_add_string(o, "engine", engine_kind_to_string(engine_kind(context->engine))) < 0 ||
+            (reason && json_add(o, "engineReason", json_text_new(reason)) < 0) ||
+            (context->hypervisor && json_add(o, "hypervisor", json_text_new(context->hypervisor)) < 0))
+                return -ENOMEM;
+        return 0;
+}
+
+/* Also when the memory cannot be read: that is part of the state then. */
+int operation_get_status(OperationCall *call) {
+        CLEANUP(json_putp) json_object *o = json_object_new_object();
+        const OperationContext *context = call->context;
+        const BlockTable *table = NULL;
+        const GuardPolicy *policy = NULL;
+        const Job *job;
+        int error, r;
+
+        if (!o)
+                return operation_answer(call, NULL);
+        error = queue_table(context->queue, &table, &policy);
+        r = add_engine(o, context);
+        if (r >= 0)
+                r = add_memory(o, error < 0 ? NULL : table, policy);
+        if (r >= 0)
+                r = add_sources(o, context);
+        job = queue_current(context->queue);
+        if (r >= 0 && job)
+                r = json_add(o, "job", json_from_job(job));
+        if (r >= 0)
+                r = add_health(o, context, error);
+        return operation_answer(call, r < 0 ? NULL : STEAL_PTR(o));
+}
+
+int operation_explain(OperationCall *call, const OperationArguments *arguments) {
+        CLEANUP(engine_survey_clear) EngineSurvey survey = {};
+        CLEANUP(freep) char *reason = NULL;
+        const GuardPolicy *policy;
+        const BlockTable *table;
+        const Block *block;
+        Verdict verdict;
+        int r;
+
+        r = queue_table(call->context->queue, &table, &policy);
+        if (r < 0)
+                return operation_answer_failure(call, r, "Cannot read the memory blocks");
+        block = block_table_find(table, arguments->block);
+        if (!block)
+                return operation_answer_error_number(call, ERROR_NO_SUCH_BLOCK, "block", arguments->block);
+        r = guard_block(table, block, policy, &verdict, &reason);
+        if (r < 0)
+                return operation_answer_failure(call, r, "Cannot judge the block");
+        /* Only what is online has pages, and only the module can look at them. */
+        if (block->state == BLOCK_ONLINE) {
+                r = engine_survey_block(call->context->engine, table, block->index, OPERATION_BLOCKERS_MAX,
+                                        &survey);
+                if (r < 0 && r != -EOPNOTSUPP)
+                        return operation_answer_failure(call, r, "Cannot look into the block");
+        }
+        return operation_answer(call, json_from_survey(&survey, verdict, reason));
+}
