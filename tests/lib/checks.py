@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Checks of the tree itself: form, layers, sizes, and the kernel module's warnings. It
-# owns the rules (from docs/HACKING.md); running and counting them is run.py's.
+# Checks of the tree that need more than a Meson test has: text of all files, what
+# systemd thinks of the unit, and the kernel module's warnings on each kernel. Layers,
+# sizes and licences are in tests/style; running and counting is run.py's.
 
 import ast
 import fnmatch
@@ -16,18 +17,6 @@ import debian
 import product
 
 TOP = product.TOP
-
-COLUMNS, FUNCTION_LINES, SOURCE_LINES, HEADER_LINES = 109, 60, 500, 100
-
-# A folder of daemon/ includes only itself and folders to its right.
-LAYERS = ('source', 'front', 'request', 'engine', 'memory', 'util')
-
-# Over the size limits, with the reason. Going over is a reason to talk first.
-LONG_FUNCTIONS = {}
-LONG_FILES = {
-    'kmod/include/uapi/linux/memunplug.h': 'the contract in one piece, half of it documentation',
-    'kmod/memunplug_trace.h': 'the tracing macros want one header for all events',
-}
 
 
 class Failure(Exception):
@@ -61,32 +50,8 @@ def verdict(problems):
 
 # ---- form ----
 
-SPDX_EXEMPT = ('LICENSE', '.md', '.json', '.bin', '.gitignore', '.gitattributes')
-
-
-def needs_spdx(name):
-    return not (name.endswith(SPDX_EXEMPT) or '/corpus/' in name or '/data/' in name or '/dumps/' in name)
-
-
-def check_licences():
-    """Every file says its licence in its first lines, and the right one."""
-    problems = []
-    for name in filter(needs_spdx, files()):
-        m = re.search(r'SPDX-License-Identifier: ([\w.+ -]+)', '\n'.join(read(name).splitlines()[:4]))
-        if not m:
-            problems.append(name + ': no SPDX line')
-            continue
-        licence = m[1].split('*/')[0].split('-->')[0].rstrip(' -')
-        wanted = 'GPL-2.0-or-later'
-        if name.startswith('kmod/'):
-            wanted = ('GPL-2.0-only WITH Linux-syscall-note' if '/uapi/' in name else 'GPL-2.0-only')
-        if licence != wanted:
-            problems.append('%s: %s, not %s' % (name, licence, wanted))
-    verdict(problems)
-
-
 def check_text():
-    """No tabs in C of the daemon, no trailing blanks, no long lines, a newline at the end."""
+    """No tabs in C outside kmod/, no trailing blanks, a newline at the end."""
     problems = []
     for name in files('daemon', 'tests', 'kmod', 'policy', 'units', 'docs', '.ci', 'meson.build'):
         if '/corpus/' in name or '/data/' in name or '/dumps/' in name:
@@ -94,17 +59,11 @@ def check_text():
         text = read(name)
         if text and not text.endswith('\n'):
             problems.append(name + ': no newline at the end')
-        columns = 100 if name.startswith('kmod/') else COLUMNS
         for number, line in enumerate(text.splitlines(), 1):
-            where = '%s:%d: ' % (name, number)
             if line != line.rstrip():
-                problems.append(where + 'trailing blanks')
-            if not name.endswith(('.c', '.h', '.py')):
-                continue
-            if not name.startswith('kmod/') and '\t' in line:
-                problems.append(where + 'a tab')
-            if len(line.expandtabs(8)) > max(columns, 120 if not name.endswith(('.c', '.h')) else 0):
-                problems.append(where + '%d columns' % len(line.expandtabs(8)))
+                problems.append('%s:%d: trailing blanks' % (name, number))
+            if '\t' in line and name.endswith(('.c', '.h', '.py')) and not name.startswith('kmod/'):
+                problems.append('%s:%d: a tab' % (name, number))
     verdict(problems)
 
 
@@ -126,69 +85,7 @@ def check_scripts():
     verdict(problems)
 
 
-# ---- shape ----
-
-def check_layers():
-    """A folder of daemon/ includes only itself and folders to its right; no goto in daemon/."""
-    problems = []
-    for name in files('daemon/*.c', 'daemon/*.h'):
-        parts = name.split('/')
-        folder = parts[1] if len(parts) > 2 else None
-        for number, line in enumerate(read(name).splitlines(), 1):
-            where = '%s:%d: ' % (name, number)
-            code = re.sub(r'/\*.*?\*/|"[^"]*"', '', line)
-            if re.search(r'\bgoto\b', code) and not line.lstrip().startswith(('*', '/*')):
-                problems.append(where + 'goto')
-            m = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
-            if not m:
-                continue
-            target = m[1].split('/')[0] if '/' in m[1] else None
-            if folder and not target and not name.endswith('main.c') and not os.path.exists(
-                    os.path.join(TOP, 'daemon', m[1])):
-                problems.append(where + 'include without its folder')
-            if folder in LAYERS and target in LAYERS and LAYERS.index(target) < LAYERS.index(folder):
-                problems.append(where + '%s includes %s' % (folder, target))
-            if folder == 'ctl' and target not in ('ctl', 'util', 'memory', None):
-                problems.append(where + 'the client includes ' + target)
-    verdict(problems)
-
-
-FUNCTION = re.compile(r'^(?!typedef|struct|enum|union|static const|extern|#|/)[A-Za-z_].*\)\s*(?:__\w+\s*)?\{$')
-
-
-def functions(text):
-    """(name, first line, lines) of the function bodies of C text in our style."""
-    start = None
-    previous = ''
-    for number, line in enumerate(text.splitlines(), 1):
-        if start is None:
-            opened = FUNCTION.match(line) or line == '{' and previous.rstrip().endswith(')') or \
-                re.match(r'^\s+.*\)\s*\{$', line) and re.match(r'^[A-Za-z_].*\($|^[A-Za-z_].*[(,]$', previous)
-            if opened:
-                source = line if '(' in line and not line.startswith((' ', '\t', '{')) else previous
-                m = re.search(r'(\w+)\s*\(', source)
-                start = (m[1] if m else '?', number)
-        elif line.startswith('}'):
-            yield start[0], start[1], number - start[1] + 1
-            start = None
-        previous = line
-
-
-def check_sizes():
-    """Functions, files and headers are within their limits."""
-    problems = []
-    for name in files('daemon/*.c', 'daemon/*.h', 'kmod/*.c', 'kmod/*.h', 'tests/*.c', 'tests/*.h'):
-        text = read(name)
-        lines = text.count('\n')
-        limit = HEADER_LINES if name.endswith('.h') else SOURCE_LINES
-        if lines > limit and name not in LONG_FILES and not name.startswith('tests/'):
-            problems.append('%s: %d lines, more than %d' % (name, lines, limit))
-        for function, number, length in functions(text):
-            if length > FUNCTION_LINES and '%s:%s' % (name, function) not in LONG_FUNCTIONS:
-                problems.append('%s:%d: %s has %d lines, more than %d'
-                                % (name, number, function, length, FUNCTION_LINES))
-    verdict(problems)
-
+# ---- what systemd makes of it ----
 
 def check_units():
     """The unit files are understood by systemd, and the service is closed enough."""
@@ -205,11 +102,8 @@ def check_units():
 
 
 STYLE = (
-    ('licences', 'SPDX lines', check_licences),
-    ('text', 'tabs, blanks, columns', check_text),
+    ('text', 'tabs, blanks', check_text),
     ('scripts', 'shell and Python parse', check_scripts),
-    ('layers', 'who includes whom', check_layers),
-    ('sizes', 'functions, files, headers', check_sizes),
     ('units', 'systemd-analyze security: 2.0 or better', check_units),
 )
 

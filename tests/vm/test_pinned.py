@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A DIMM that cannot go: an ordinary user's process keeps 640 of its pages. The answer
+# is bounded and true, nothing stays half done, and others are served meanwhile.
+
+from cases import kernels
+from scenario import (Eject, Holder, OST_BUSY, OST_IN_USE, OST_OK, OST_PENDING, Workload, blocks, ctl,
+                      isolated_blocks, jobs, states)
+
+DEADLINE = 8
+
+
+def _guest(t):
+    t.need_product()
+
+    def prepare(g):
+        g.put('/etc/memunplug/memunplugd.conf',
+              '[Unplug]\nDeadlineSec=%ds\nDeadlinePerGiBSec=0\n' % DEADLINE, 0o644)
+        g.start_daemon()
+        g.work = Workload(g, g.dimm_range('d1') + ',' + g.dimm_range('d2'), share=10, seed=3)
+        g.holder = Holder(g, g.dimm_range('d1'))
+        g.memory_before, g.states_before = g.meminfo('MemTotal'), states(g)
+    return t.shared('pinned', prepare, memory='1536M', dimms=['512M', '512M'], trixie=True, limit=280)
+
+
+@kernels('6.1', '6.12')
+def test_answer(t):
+    """device_del of a DIMM with held pages: the answer comes within the deadline, and says in use"""
+    g = _guest(t)
+    t.at_least(g.holder.pages, 600, 'pages held')
+    eject = Eject(g, 'd1', measure=False)
+    second = Eject(g, 'd2', measure=False)
+    final = eject.wait_final(DEADLINE + 30)
+    t.note('answer after %.1f s: %#x', eject.seconds, final if final != 'deleted' else -1)
+    t.true(final in (OST_IN_USE, OST_BUSY), 'the answer is %s' % final)
+    t.equal(final, OST_IN_USE, 'the answer')
+    t.at_most(eject.seconds, DEADLINE + 1, 'seconds to the answer')
+    t.equal(eject.answers()[0], OST_PENDING, 'the first answer')
+    # beside it, the other DIMM went
+    second.wait_deleted(60)
+    second.wait_answer(OST_OK)
+    t.note('the other DIMM went after %.1f s', second.seconds)
+
+
+@kernels('6.1', '6.12')
+def test_nothing_left(t):
+    """after it nothing of that DIMM is offline or isolated, in the zone it was in"""
+    g = _guest(t)
+    t.equal(isolated_blocks(g), 0, 'isolated pageblocks')
+    first, size = g.dimms()['d1'][0] >> 27, g.dimms()['d1'][1] >> 27
+    now = blocks(g)
+    for index in range(first, first + size):
+        t.equal(now[index][0], 'online', 'state of block %d' % index)
+        t.equal(now[index][1].split()[0], 'Movable', 'zone of block %d' % index)
+    t.equal(g.memory_before - g.meminfo('MemTotal'), 512 << 20, 'memory gone with the other DIMM')
+
+
+@kernels('6.1', '6.12')
+def test_culprit(t):
+    """the job names what stands in the way: class pinned, and who if that can be known"""
+    g = _guest(t)
+    failed = [j for j in jobs(g) if j['state'] == 'failed']
+    t.equal(len(failed), 1, 'failed jobs')
+    record = failed[0]
+    t.equal((record['source'], record['cause'], record['removedBytes']), ('acpi', 'in_use', 0), 'record')
+    t.true(record.get('reason') and 'pinned' in record['reason'], 'the reason: %s' % record.get('reason'))
+    classes = {b['class'] for b in record.get('blockers', [])}
+    t.equal(classes, {'pinned'}, 'classes of the blockers')
+    pids = {p for b in record['blockers'] for p in b.get('pids', [])}
+    t.note('%s; pids named: %s (the holder is %d)', record['reason'], sorted(pids), g.holder.pid)
+    t.true(not pids or g.holder.pid in pids, 'the holder is not among the pids named')
+    r = ctl(g, 'show', str(record['id']))
+    t.equal(r.rc, 0, "memunplugctl show's exit status")
+    t.true('pinned' in r.out, 'memunplugctl show does not say pinned:\n' + r.out)
+
+
+@kernels('6.1', '6.12')
+def test_goes_later(t):
+    """when the holder has ended, the same DIMM goes, with its contents moved intact"""
+    g = _guest(t)
+    t.equal(g.holder.end().rc, 0, "the holder's exit status")
+    eject = Eject(g, 'd1', measure=False)
+    eject.wait_deleted(60)
+    eject.wait_answer(OST_OK)
+    checked, bad = g.work.end()
+    t.note('pages checked %d, bad %d', checked, bad)
+    t.equal(bad, 0, 'bad pages')
