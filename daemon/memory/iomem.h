@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The memory in /proc/iomem that a driver added: virtio-mem and dax. */
+#pragma once
+
+#include "memory/block.h"
+
+#define IOMEM_TEXT_MAX (16U * 1024 * 1024)
+
+typedef struct IomemRange {
+        uint64_t start, last;        /* addresses, last is part of it */
+        DeviceKind kind;             /* DEVICE_VIRTIO_MEM or DEVICE_DAX */
+        char name[DEVICE_NAME_SIZE]; /* of the device, "virtio0", "dax0.0" */
+} IomemRange;
+
+typedef struct IomemMap {
+        IomemRange *ranges; /* sorted by start, not overlapping */
+        size_t n_ranges;
+        bool hidden; /* there are such ranges, but their addresses are kept from us */
+} IomemMap;
+
+/* -EBADMSG, -ENOMEM. */
+int iomem_parse(const char *text, size_t n, IomemMap *ret);
+void iomem_map_clear(IomemMap *map);
+
+/* A range that has a byte of [start, start + size), or NULL. */
+const IomemRange *iomem_map_find(const IomemMap *map, uint64_t start, uint64_t size);
