@@ -39,6 +39,13 @@ int memory_room_read(int root_fd, MemoryRoom *ret);
 /* The reserve that must stay free for a machine of this size. Bytes. */
 uint64_t guard_reserve(const GuardPolicy *policy, const MemoryRoom *room);
 
+/* The same for the machine that is left when remove_bytes are gone. */
+uint64_t guard_reserve_after(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes);
+/* What is available outside blocks of remove_bytes, move_bytes of which are in use. */
+uint64_t guard_free_outside(const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes);
+
+/* Verdict on one block, and nothing else. */
+Verdict guard_verdict(const Block *block, const GuardPolicy *policy);
 /* Verdict on one block. ret_reason: a sentence to be freed, NULL if nothing is to be said. */
 int guard_block(const BlockTable *table, const Block *block, const GuardPolicy *policy, Verdict *ret,
                 char **ret_reason);

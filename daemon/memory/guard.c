@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The verdicts, and their sentences. A sentence on a block goes on from "block 40: ". Which of the blocks
+ * that may go are taken is for plan.c. */
+#include "memory/guard.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/text.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static int __attribute__((format(printf, 2, 3))) sentence(char **ret, const char *format, ...) {
+        char *text = NULL;
+        va_list ap;
+        int r;
+
+        va_start(ap, format);
+        r = vasprintf(&text, format, ap);
+        va_end(ap);
+        if (r < 0)
+                return -ENOMEM;
+        *ret = text;
+        return 0;
+}
+
+static int compare_indices(const void *a, const void *b) {
+        uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+
+        return (x > y) - (x < y);
+}
+
+static bool contains(const uint32_t *sorted, size_t n, uint32_t index) {
+        return n > 0 && bsearch(&index, sorted, n, sizeof(*sorted), compare_indices);
+}
+
+Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
+        switch (block->state) {
+        case BLOCK_OFFLINE:
+                return VERDICT_OFFLINE;
+        case BLOCK_GOING_OFFLINE:
+                return VERDICT_BUSY;
+        case BLOCK_ONLINE:
+                break;
+        case BLOCK_ABSENT:
+        case _BLOCK_STATE_MAX:
+        case _BLOCK_STATE_INVALID:
+                return VERDICT_ABSENT;
+        }
+        if (contains(policy->busy_blocks, policy->n_busy, block->index))
+                return VERDICT_BUSY;
+        if (contains(policy->protected_blocks, policy->n_protected, block->index))
+                return VERDICT_GUARDED;
+        if (block->zone == ZONE_NONE || block->zone == ZONE_DEVICE)
+                return VERDICT_UNMOVABLE;
+        if (block->zone != ZONE_MOVABLE && !policy->try_kernel_zones)
+                return VERDICT_GUARDED;
+        if (block->unmovable_bytes != BLOCK_USAGE_UNKNOWN && block->unmovable_bytes > 0)
+                return VERDICT_UNMOVABLE;
+        return block->used_bytes == 0 ? VERDICT_FREE : VERDICT_MOVABLE;
+}
+
+static int guarded_reason(const Block *block, const GuardPolicy *policy, char **ret) {
+        if (contains(policy->protected_blocks, policy->n_protected, block->index))
+                return sentence(ret, "protected by the configuration (ProtectBlocks=)");
+        return sentence(ret,
+                        "in zone %s, where the kernel keeps its own data; only zone Movable is tried "
+                        "(TryKernelZones=)",
+                        zone_to_string(block->zone));
+}
+
+static int unmovable_reason(const Block *block, char **ret) {
+        char size[FORMAT_SIZE_MAX];
+
+        if (block->zone == ZONE_DEVICE)
+                return sentence(ret, "memory of a device, not of the system");
+        if (block->zone == ZONE_NONE)
+                return sentence(ret,
+                                "spans several zones or has holes, and the kernel cannot take that offline");
+        return sentence(ret, "%s of it cannot be moved", format_size(block->unmovable_bytes, size));
+}
+
+static int verdict_reason(const Block *block, Verdict verdict, const GuardPolicy *policy, char **ret) {
+        switch (verdict) {
+        case VERDICT_BUSY:
+                return block->state == BLOCK_GOING_OFFLINE
+                               ? sentence(ret, "going offline at this moment")
+                               : sentence(ret, "part of a job that is under way, or set aside after one");
+        case VERDICT_UNMOVABLE:
+                return unmovable_reason(block, ret);
+        case VERDICT_GUARDED:
+                return guarded_reason(block, policy, ret);
+        case VERDICT_OFFLINE:
+                return sentence(ret, "offline already");
+        case VERDICT_ABSENT:
+                return sentence(ret, "not there any more");
+        case VERDICT_FREE:
+        case VERDICT_MOVABLE:
+        case _VERDICT_MAX:
+        case _VERDICT_INVALID:
+                break;
+        }
+        *ret = NULL;
+        return 0;
+}
+
+int guard_block(const BlockTable *table, const Block *block, const GuardPolicy *policy, Verdict *ret,
+                char **ret_reason) {
+        Verdict verdict = guard_verdict(block, policy);
+        char *reason;
+        int r;
+
+        r = verdict_reason(block, verdict, policy, &reason);
+        if (r < 0)
+                return r;
+        *ret = verdict;
+        *ret_reason = reason;
+        return 0;
+}
+
+/* A device is as bad as its worst block; offline blocks are no obstacle. */
+static unsigned verdict_weight(Verdict verdict) {
+        switch (verdict) {
+        case VERDICT_ABSENT:
+        case _VERDICT_MAX:
+        case _VERDICT_INVALID:
+                return 0;
+        case VERDICT_OFFLINE:
+                return 1;
+        case VERDICT_FREE:
+                return 2;
+        case VERDICT_MOVABLE:
+                return 3;
+        case VERDICT_BUSY:
+                return 4;
+        case VERDICT_UNMOVABLE:
+                return 5;
+        case VERDICT_GUARDED:
+                return 6;
+        }
+        return 0;
+}
+
+typedef struct DeviceSum {
+        Verdict worst;
+        const Block *worst_block; /* the lowest of them */
+        size_t n_blocks, n_worst;
+        uint64_t unmovable_bytes;
+} DeviceSum;
+
+static DeviceSum sum_device(const BlockTable *table, const Device *device, const GuardPolicy *policy) {
+        DeviceSum sum = { .worst = VERDICT_ABSENT };
+        const Block *first = block_table_find(table, device->first_block);
+        const Block *end = table->blocks + table->n_blocks;
+
+        for (const Block *b = first; b && b < end && sum.n_blocks < device->n_blocks; b++) {
+                Verdict verdict;
+
+                if (b->device != (size_t) (device - table->devices))
+                        continue;
+                verdict = guard_verdict(b, policy);
+                sum.n_blocks++;
+                if (b->state == BLOCK_ONLINE && b->unmovable_bytes != BLOCK_USAGE_UNKNOWN)
+                        sum.unmovable_bytes += b->unmovable_bytes;
+                if (!sum.worst_block || verdict_weight(verdict) > verdict_weight(sum.worst)) {
+                        sum.worst = verdict;
+                        sum.worst_block = b;
+                        sum.n_worst = 0;
+                }
+                sum.n_worst += verdict == sum.worst;
+        }
+        return sum;
+}
+
+static int device_reason(const DeviceSum *sum, const GuardPolicy *policy, char **ret) {
+        char size[FORMAT_SIZE_MAX], *reason;
+        int r;
+
+        if (!sum->worst_block)
+                return sentence(ret, "has no memory blocks");
+        if (sum->worst == VERDICT_OFFLINE)
+                return sentence(ret, "offline already");
+        if (sum->worst == VERDICT_UNMOVABLE && sum->worst_block->zone != ZONE_NONE &&
+            sum->worst_block->zone != ZONE_DEVICE)
+                return sentence(ret,
+                                "%s in %zu of its %zu blocks cannot be moved, the first in block %" PRIu32,
+                                format_size(sum->unmovable_bytes, size), sum->n_worst, sum->n_blocks,
+                                sum->worst_block->index);
+        r = verdict_reason(sum->worst_block, sum->worst, policy, &reason);
+        if (r < 0 || !reason) {
+                if (r >= 0)
+                        *ret = NULL;
+                return r;
+        }
+        r = sum->n_worst > 1
+                    ? sentence(ret, "%zu of its %zu blocks cannot go, the first is block %" PRIu32 ": %s",
+                               sum->n_worst, sum->n_blocks, sum->worst_block->index, reason)
+                    : sentence(ret, "block %" PRIu32 ": %s", sum->worst_block->index, reason);
+        free(reason);
+        return r;
+}
+
+int guard_device(const BlockTable *table, const Device *device, const GuardPolicy *policy, Verdict *ret,
+                 char **ret_reason) {
+        DeviceSum sum = sum_device(table, device, policy);
+        char *reason;
+        int r;
+
+        r = device_reason(&sum, policy, &reason);
+        if (r < 0)
+                return r;
+        *ret = sum.worst;
+        *ret_reason = reason;
+        return 0;
+}
+
+/* What a machine needs to go on working grows with its size, but less and less: the floor that balloon
+ * drivers keep, straight lines between these points. Beyond the last, 1/32 of the rest. */
+static uint64_t default_floor(uint64_t total) {
+        static const struct {
+                uint64_t total, floor;
+        } points[] = {
+                { 0, 8 * MIB },
+                { 128 * MIB, 72 * MIB },
+                { 512 * MIB, 168 * MIB },
+                { 2048 * MIB, 360 * MIB },
+                { 8192 * MIB, 744 * MIB },
+                { 32768 * MIB, 1512 * MIB },
+        };
+        size_t last = sizeof(points) / sizeof(points[0]) - 1, i = 0;
+
+        if (total >= points[last].total)
+                return points[last].floor + (total - points[last].total) / 32;
+        while (total >= points[i + 1].total)
+                i++;
+        return points[i].floor + (uint64_t) ((__uint128_t) (total - points[i].total) *
+                                             (points[i + 1].floor - points[i].floor) /
+                                             (points[i + 1].total - points[i].total));
+}
+
+uint64_t guard_reserve(const GuardPolicy *policy, const MemoryRoom *room) {
+        return policy->keep_free_bytes != UINT64_MAX ? policy->keep_free_bytes
+                                                     : default_floor(room->total_bytes);
+}
+
+static uint64_t minus(uint64_t a, uint64_t b) {
+        return a > b ? a - b : 0;
+}
+
+uint64_t guard_reserve_after(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes) {
+        MemoryRoom after = *room;
+
+        after.total_bytes = minus(room->total_bytes, remove_bytes);
+        return guard_reserve(policy, &after);
+}
+
+uint64_t guard_free_outside(const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes) {
+        return minus(room->available_bytes, minus(remove_bytes, move_bytes));
+}
+
+/* What is free inside goes away, what is used inside has to find room outside. Swap does not count: to make
+ * room by swapping is what the workload would feel. */
+int guard_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes,
+               char **ret_reason) {
+        char need_text[FORMAT_SIZE_MAX], have_text[FORMAT_SIZE_MAX], move_text[FORMAT_SIZE_MAX];
+        char reserve_text[FORMAT_SIZE_MAX];
+        uint64_t reserve = guard_reserve_after(policy, room, remove_bytes);
+        uint64_t have = guard_free_outside(room, remove_bytes, move_bytes), need;
+
+        if (__builtin_add_overflow(reserve, move_bytes, &need))
+                need = UINT64_MAX;
+        if (remove_bytes == 0 || have >= need) {
+                *ret_reason = NULL;
+                return 0;
+        }
+        return sentence(ret_reason,
+                        "needs %s free elsewhere, has %s (%s would have to move, %s is kept in reserve)",
+                        format_size(need, need_text), format_size(have, have_text),
+                        format_size(move_bytes, move_text), format_size(reserve, reserve_text));
+}
+
+const char *verdict_to_string(Verdict verdict) {
+        switch (verdict) {
+        case VERDICT_FREE:
+                return "free";
+        case VERDICT_MOVABLE:
+                return "movable";
+        case VERDICT_BUSY:
+                return "busy";
+        case VERDICT_UNMOVABLE:
+                return "unmovable";
+        case VERDICT_GUARDED:
+                return "guarded";
+        case VERDICT_OFFLINE:
+                return "offline";
+        case VERDICT_ABSENT:
+                return "absent";
+        case _VERDICT_MAX:
+        case _VERDICT_INVALID:
+                break;
+        }
+        return NULL;
+}
