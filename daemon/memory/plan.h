@@ -40,9 +40,9 @@ typedef struct Refusal {
 
 typedef struct Plan {
         PlanOutcome outcome;
-        char *reason;             /* a sentence, NULL if feasible */
+        char *reason;             /* a sentence, NULL if all that was asked can be done */
         uint32_t missing_block;   /* with PLAN_NO_SUCH_BLOCK */
-        PlanStep *steps;          /* in the order of going offline: highest block first */
+        PlanStep *steps;          /* in their order: offline from the highest block, back from the lowest */
         size_t n_steps;
         Refusal *refused;
         size_t n_refused;
@@ -58,6 +58,6 @@ typedef struct Plan {
 /* Makes the plan of an unplug or replug demand. 0 with *ret, also when it is not feasible
  * (outcome says so); negative errno only if memory is short. A demand with allow_partial gets
  * PLAN_FEASIBLE with fewer steps than asked, if at least one block can go. */
-int plan_make(const BlockTable *table, const Demand *demand, const GuardPolicy *policy, const MemoryRoom *room,
-              Plan **ret);
+int plan_make(const BlockTable *table, const Demand *demand, const GuardPolicy *policy,
+              const MemoryRoom *room, Plan **ret);
 Plan *plan_free(Plan *plan);

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Plans of what comes back: offline blocks, to ZONE_MOVABLE, from where they can go again. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory/planner.h"
+#include "util/cleanup.h"
+
+static int compare_indices(const void *a, const void *b) {
+        uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+
+        return (x > y) - (x < y);
+}
+
+/* Why this block need not or must not come back; NULL if it can. */
+static const char *replug_obstacle(const Planner *p, const Block *block, Verdict *ret) {
+        *ret = VERDICT_BUSY;
+        if (block->state == BLOCK_GOING_OFFLINE)
+                return "going offline at this moment";
+        if (p->policy->n_busy > 0 && bsearch(&block->index, p->policy->busy_blocks, p->policy->n_busy,
+                                             sizeof(*p->policy->busy_blocks), compare_indices))
+                return "part of a job that is under way, or set aside after one";
+        if (block->state != BLOCK_OFFLINE) {
+                *ret = guard_verdict(block, p->policy);
+                return "online already";
+        }
+        return NULL;
+}
+
+static int consider_back(Planner *p, const Block *block) {
+        Verdict verdict;
+        const char *obstacle = replug_obstacle(p, block, &verdict);
+        char *reason;
+
+        if (!obstacle) {
+                p->picked[p->n_picked++] = (size_t) (block - p->table->blocks);
+                return 0;
+        }
+        reason = strdup(obstacle);
+        if (!reason)
+                return -ENOMEM;
+        /* An online block is nothing that policy refuses, whatever its verdict as one to go. */
+        p->count[verdict == VERDICT_BUSY ? VERDICT_BUSY : VERDICT_ABSENT]++;
+        p->n_refused++;
+        return planner_add_refusal(p, block, NULL, verdict, reason);
+}
+
+static int by_size(Planner *p) {
+        size_t want;
+        int r;
+
+        r = planner_whole_blocks(p, &want);
+        if (r < 0 || want == 0)
+                return r;
+        for (size_t i = 0; i < p->table->n_blocks && p->n_picked < want; i++) {
+                const Block *block = &p->table->blocks[i];
+
+                if (block->state != BLOCK_OFFLINE)
+                        continue;
+                r = consider_back(p, block);
+                if (r < 0)
+                        return r;
+        }
+        if (p->n_picked < want) {
+                r = planner_end_too_little(p, want * p->table->block_size,
+                                           p->n_picked * p->table->block_size);
+                if (r >= 0 && p->n_picked > 0 && p->demand->allow_partial)
+                        p->plan->outcome = PLAN_FEASIBLE;
+                return r;
+        }
+        plan_drop_refusals(p->plan);
+        return 0;
+}
+
+static int by_blocks(Planner *p) {
+        CLEANUP(freep) uint32_t *list = NULL;
+        size_t n;
+        int r;
+
+        r = planner_listed_blocks(p, &list, &n);
+        if (r < 0 || !list)
+                return r;
+        p->n_asked = n;
+        for (size_t i = 0; i < n; i++) {
+                r = consider_back(p, block_table_find(p->table, list[i]));
+                if (r < 0)
+                        return r;
+        }
+        if (p->n_refused == 0)
+                return 0;
+        r = planner_end_with_refusals(p);
+        if (r >= 0 && p->n_picked > 0 && p->demand->allow_partial)
+                p->plan->outcome = PLAN_FEASIBLE;
+        return r;
+}
+
+static int by_device(Planner *p) {
+        const Device *device = block_table_find_device(p->table, p->demand->device);
+
+        if (!device)
+                return planner_no_such_device(p);
+        memcpy(p->plan->device, device->name, sizeof(p->plan->device));
+        for (size_t i = 0; i < p->table->n_blocks; i++) {
+                const Block *block = &p->table->blocks[i];
+                int r = 0;
+
+                if (planner_owns(p, block, device) && block->state == BLOCK_OFFLINE) {
+                        p->n_asked++;
+                        r = consider_back(p, block);
+                }
+                if (r < 0)
+                        return r;
+        }
+        if (p->n_refused > 0)
+                return planner_end_with_refusals(p);
+        if (p->n_picked == 0)
+                return planner_end(p, PLAN_NOTHING_REMOVABLE, "%s: online already", device->name);
+        return 0;
+}
+
+int plan_replug(Planner *p) {
+        if (p->demand->device[0])
+                return by_device(p);
+        return p->demand->n_blocks > 0 ? by_blocks(p) : by_size(p);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Plans of what goes: by size, by list, by device. The verdicts are guard.c's, the order of choice is
+ * plan-choose.c's. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "memory/plan-choose.h"
+#include "memory/planner.h"
+#include "util/cleanup.h"
+
+static int refuse_block(Planner *p, const Block *block) {
+        Verdict verdict;
+        char *reason;
+        int r;
+
+        r = guard_block(p->table, block, p->policy, &verdict, &reason);
+        if (r < 0)
+                return r;
+        p->count[verdict]++;
+        p->n_refused++;
+        return planner_add_refusal(p, block, NULL, verdict, reason);
+}
+
+static bool may_go(Verdict verdict) {
+        return verdict == VERDICT_FREE || verdict == VERDICT_MOVABLE;
+}
+
+static int consider(Planner *p, const Block *block) {
+        if (!may_go(guard_verdict(block, p->policy)))
+                return refuse_block(p, block);
+        p->picked[p->n_picked++] = (size_t) (block - p->table->blocks);
+        return 0;
+}
+
+/* If there is no room for all, as many as there is room for, if that is enough for the demand. */
+static int fit_into_room(Planner *p) {
+        uint64_t remove = p->n_picked * p->table->block_size, move = planner_picked_use(p, p->n_picked);
+        CLEANUP(freep) char *reason = NULL;
+        size_t n = p->n_picked;
+        int r;
+
+        r = guard_room(p->policy, p->room, remove, move, &reason);
+        if (r < 0 || !reason)
+                return r;
+        if (!p->demand->allow_partial || p->demand->device[0])
+                return planner_end(p, PLAN_NO_ROOM, "%s", reason);
+        while (n > 0 && guard_free_outside(p->room, remove, move) <
+                                guard_reserve_after(p->policy, p->room, remove) + move) {
+                n--;
+                remove -= p->table->block_size;
+                move -= planner_known_use(&p->table->blocks[p->picked[n]]);
+        }
+        if (n == 0)
+                return planner_end(p, PLAN_NO_ROOM, "%s", reason);
+        r = planner_end(p, PLAN_FEASIBLE, "all of it %s", reason);
+        p->n_picked = n;
+        return r;
+}
+
+static int by_size(Planner *p) {
+        size_t want, n;
+        int r;
+
+        r = planner_whole_blocks(p, &want);
+        if (r < 0 || want == 0)
+                return r;
+        for (size_t i = 0; i < p->table->n_blocks; i++) {
+                r = consider(p, &p->table->blocks[i]);
+                if (r < 0)
+                        return r;
+        }
+        r = plan_choose(p->table, p->picked, p->n_picked, want, &n);
+        if (r < 0)
+                return r;
+        p->n_picked = n;
+        if (n < want) {
+                r = planner_end_too_little(p, want * p->table->block_size, n * p->table->block_size);
+                if (r < 0 || n == 0 || !p->demand->allow_partial)
+                        return r;
+                p->plan->outcome = PLAN_FEASIBLE; /* the sentence stays and says how much it is */
+        } else
+                plan_drop_refusals(p->plan); /* what was not needed was not refused */
+        return fit_into_room(p);
+}
+
+static int by_blocks(Planner *p) {
+        CLEANUP(freep) uint32_t *list = NULL;
+        size_t n, chosen;
+        int r;
+
+        r = planner_listed_blocks(p, &list, &n);
+        if (r < 0 || !list)
+                return r;
+        p->n_asked = n;
+        for (size_t i = 0; i < n; i++) {
+                r = consider(p, block_table_find(p->table, list[i]));
+                if (r < 0)
+                        return r;
+        }
+        if (p->n_refused > 0) {
+                r = planner_end_with_refusals(p);
+                if (r < 0 || p->n_picked == 0 || !p->demand->allow_partial)
+                        return r;
+                p->plan->outcome = PLAN_FEASIBLE;
+        }
+        r = plan_choose(p->table, p->picked, p->n_picked, p->n_picked,
+                        &chosen); /* if not all fit: these first */
+        return r < 0 ? r : fit_into_room(p);
+}
+
+/* Says it of the device; its blocks have been listed. */
+static int refuse_device(Planner *p, const Device *device) {
+        CLEANUP(freep) char *reason = NULL;
+        Verdict verdict;
+        char *copy;
+        int r;
+
+        r = guard_device(p->table, device, p->policy, &verdict, &reason);
+        if (r < 0)
+                return r;
+        assert(reason); /* only devices that may go have nothing said about them */
+        copy = strdup(reason);
+        if (!copy)
+                return -ENOMEM;
+        if (p->plan->n_refused >= PLAN_REFUSALS_MAX) /* the last of its blocks makes room */
+                free(p->plan->refused[--p->plan->n_refused].reason);
+        r = planner_add_refusal(p, NULL, device->name, verdict, copy);
+        return r < 0 ? r : planner_end(p, planner_refusal_outcome(p), "%s: %s", device->name, reason);
+}
+
+/* All or nothing: a device that keeps one block stays. */
+static int by_device(Planner *p) {
+        const Device *device = block_table_find_device(p->table, p->demand->device);
+        int r;
+
+        if (!device)
+                return planner_no_such_device(p);
+        memcpy(p->plan->device, device->name, sizeof(p->plan->device));
+        for (size_t i = 0; i < p->table->n_blocks; i++) {
+                const Block *block = &p->table->blocks[i];
+
+                if (!planner_owns(p, block, device) || block->state == BLOCK_OFFLINE)
+                        continue;
+                r = consider(p, block);
+                if (r < 0)
+                        return r;
+        }
+        if (p->n_refused > 0 || (p->n_picked == 0 && !device->ejectable))
+                return refuse_device(p, device);
+        p->plan->eject = device->ejectable;
+        return fit_into_room(p);
+}
+
+int plan_unplug(Planner *p) {
+        if (p->demand->device[0])
+                return by_device(p);
+        return p->demand->n_blocks > 0 ? by_blocks(p) : by_size(p);
+}
