@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A recogniser of JSON values: grammar, UTF-8, depth, and integers that fit. Without recursion and without memory
- * of its own. The values themselves are for json-c. */
+/* A recogniser of JSON values: grammar, UTF-8, depth, and integers that fit. Without recursion and without
+ * memory of its own. The values themselves are for json-c. */
 #include "util/json-scan.h"
 
 #include <errno.h>
@@ -91,7 +91,8 @@ static int scan_hex4(Cursor *c, unsigned *ret) {
         return 0;
 }
 
-/* Behind the backslash. A NUL could not be told from the end of a C string, and half a surrogate pair is no character. */
+/* Behind the backslash. A NUL could not be told from the end of a C string, and half a surrogate pair is no
+ * character. */
 static int scan_escape(Cursor *c) {
         unsigned unit;
 

@@ -12,7 +12,8 @@
 
 DEFINE_CLEANUP(json_tokener *, json_tokener_free)
 
-/* Counts the members that json-c kept, and finds numbers that became infinite. Not deeper than JSON_DEPTH_MAX. */
+/* Counts the members that json-c kept, and finds numbers that became infinite. Not deeper than
+ * JSON_DEPTH_MAX. */
 static int check_value(json_object *value, size_t *n_members) {
         if (json_object_is_type(value, json_type_double))
                 return isfinite(json_object_get_double(value)) ? 0 : -EBADMSG;
@@ -56,7 +57,7 @@ int json_parse(const char *text, size_t n, json_object **ret) {
         if (json_tokener_get_parse_end(tokener) != scan.end - scan.start)
                 return -EBADMSG;
         if (json_tokener_get_error(tokener) == json_tokener_continue)
-                value = json_tokener_parse_ex(tokener, "", 1); /* a number ends only where something else begins */
+                value = json_tokener_parse_ex(tokener, "", 1); /* a number ends where something else begins */
         if (json_tokener_get_error(tokener) != json_tokener_success)
                 return json_tokener_get_error(tokener) == json_tokener_error_depth ? -E2BIG : -EBADMSG;
         r = check_value(value, &n_members);
@@ -69,7 +70,8 @@ int json_parse(const char *text, size_t n, json_object **ret) {
 }
 
 const char *json_text(json_object *object) {
-        return json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+        return json_object_to_json_string_ext(object,
+                                              JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
 }
 
 static int get_member(json_object *object, const char *key, json_type type, json_object **ret) {

@@ -80,7 +80,8 @@ static int send_to_journal(int level, int error, const char *const *fields, cons
 
         (void) snprintf(text, sizeof(text), "MESSAGE=%s", message);
         (void) snprintf(priority, sizeof(priority), "PRIORITY=%d", level);
-        (void) snprintf(identifier, sizeof(identifier), "SYSLOG_IDENTIFIER=%s", program_invocation_short_name);
+        (void) snprintf(identifier, sizeof(identifier), "SYSLOG_IDENTIFIER=%s",
+                        program_invocation_short_name);
         iov[n++] = (struct iovec) { text, strlen(text) };
         iov[n++] = (struct iovec) { priority, strlen(priority) };
         iov[n++] = (struct iovec) { identifier, strlen(identifier) };

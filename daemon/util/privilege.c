@@ -27,8 +27,8 @@ static int find_user(const char *name, struct passwd *ret) {
         return 0;
 }
 
-/* The bounding set can only be cut down with CAP_SETPCAP. Without that right it stays as it is, and with no_new_privs
- * nothing in it can be gained any more. */
+/* The bounding set can only be cut down with CAP_SETPCAP. Without that right it stays as it is, and with
+ * no_new_privs nothing in it can be gained any more. */
 static int verify(bool bounding) {
         capng_clear(CAPNG_SELECT_ALL);
         if (capng_get_caps_process() < 0)
@@ -63,10 +63,10 @@ static int select_kept(bool keep) {
         capng_clear(CAPNG_SELECT_ALL);
         if (!keep)
                 return 0;
-        return capng_update(CAPNG_ADD,
-                            (capng_type_t) (CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_AMBIENT |
-                                            CAPNG_BOUNDING_SET),
-                            KEPT) < 0 ? -EPERM : 0;
+        for (unsigned i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+                if (capng_update(CAPNG_ADD, sets[i], KEPT) < 0)
+                        return -EPERM;
+        return 0;
 }
 
 int privilege_drop(const char *user) {

@@ -8,9 +8,11 @@
 
 #define SYSFS_TEXT_MAX 4096U
 
-/* Reads at most n - 1 bytes, ends them with NUL, strips trailing newlines. -EFBIG: longer. -EBADMSG: a NUL inside. */
+/* Reads at most n - 1 bytes, ends them with NUL, strips trailing newlines. -EFBIG: longer. -EBADMSG: a NUL
+ * inside. */
 int sysfs_read(int root_fd, const char *path, char *buffer, size_t n);
-int sysfs_readf(int root_fd, char *buffer, size_t n, const char *format, ...) __attribute__((format(printf, 4, 5)));
+int sysfs_readf(int root_fd, char *buffer, size_t n, const char *format, ...)
+                __attribute__((format(printf, 4, 5)));
 /* Whole file of unknown length, at most max bytes; *ret to be freed. */
 int sysfs_read_all(int root_fd, const char *path, size_t max, char **ret, size_t *ret_n);
 int sysfs_read_u64(int root_fd, const char *path, unsigned base, uint64_t *ret); /* -EBADMSG, -ERANGE */

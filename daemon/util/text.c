@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What people type and read: sizes, durations, yes and no, lists of blocks. Strict: the whole text has to make sense.
- * What a number is for, and its limits, is for whoever asked. */
+/* What people type and read: sizes, durations, yes and no, lists of blocks. Strict: the whole text has to
+ * make sense. What a number is for, and its limits, is for whoever asked. */
 #include "util/text.h"
 
 #include <errno.h>
@@ -63,7 +63,8 @@ static int take_number(const char **p, Number *ret) {
 static int number_times(const Number *number, uint64_t factor, uint64_t *ret) {
         uint64_t whole, part = (uint64_t) ((__uint128_t) number->fraction * factor / number->scale);
 
-        if (__builtin_mul_overflow(number->whole, factor, &whole) || __builtin_add_overflow(whole, part, &whole))
+        if (__builtin_mul_overflow(number->whole, factor, &whole) ||
+            __builtin_add_overflow(whole, part, &whole))
                 return -ERANGE;
         *ret = whole;
         return 0;
@@ -296,15 +297,20 @@ char *format_size(uint64_t bytes, char buffer[FORMAT_SIZE_MAX]) {
                 (void) snprintf(buffer, FORMAT_SIZE_MAX, "%" PRIu64 ".%u%c", (uint64_t) (tenths / 10),
                                 (unsigned) (tenths % 10), letters[exponent]);
         else
-                (void) snprintf(buffer, FORMAT_SIZE_MAX, "%" PRIu64 "%c", (uint64_t) (tenths / 10), letters[exponent]);
+                (void) snprintf(buffer, FORMAT_SIZE_MAX, "%" PRIu64 "%c", (uint64_t) (tenths / 10),
+                                letters[exponent]);
         return buffer;
 }
 
 /* The two largest units that say something; the rest is not worth the room. */
 char *format_duration(uint64_t usec, char buffer[FORMAT_SIZE_MAX]) {
         static const Unit units[] = {
-                { "d", 86400 * USEC_PER_SEC }, { "h", 3600 * USEC_PER_SEC }, { "min", 60 * USEC_PER_SEC },
-                { "s", USEC_PER_SEC },         { "ms", 1000 },               { "us", 1 },
+                { "d", 86400 * USEC_PER_SEC },
+                { "h", 3600 * USEC_PER_SEC },
+                { "min", 60 * USEC_PER_SEC },
+                { "s", USEC_PER_SEC },
+                { "ms", 1000 },
+                { "us", 1 },
         };
         size_t n = sizeof(units) / sizeof(units[0]), i = 0, used;
 
@@ -314,10 +320,11 @@ char *format_duration(uint64_t usec, char buffer[FORMAT_SIZE_MAX]) {
         }
         while (usec < units[i].factor)
                 i++;
-        used = (size_t) snprintf(buffer, FORMAT_SIZE_MAX, "%" PRIu64 "%s", usec / units[i].factor, units[i].name);
+        used = (size_t) snprintf(buffer, FORMAT_SIZE_MAX, "%" PRIu64 "%s", usec / units[i].factor,
+                                 units[i].name);
         usec %= units[i].factor;
         if (i + 1 < n && usec >= units[i + 1].factor)
-                (void) snprintf(buffer + used, FORMAT_SIZE_MAX - used, " %" PRIu64 "%s", usec / units[i + 1].factor,
-                                units[i + 1].name);
+                (void) snprintf(buffer + used, FORMAT_SIZE_MAX - used, " %" PRIu64 "%s",
+                                usec / units[i + 1].factor, units[i + 1].name);
         return buffer;
 }

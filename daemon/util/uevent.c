@@ -12,9 +12,9 @@
 #include "util/cleanup.h"
 
 #define KERNEL_GROUP 1U
-#define MESSAGE_MAX 8192U                    /* the kernel's own limit is 2048 and a path */
-#define RECEIVE_BUFFER (8 * 1024 * 1024)     /* a burst of 10^4 blocks */
-#define SKIP_MAX 64U                         /* events of others looked at before the loop has its turn */
+#define MESSAGE_MAX 8192U                /* the kernel's own limit is 2048 and a path */
+#define RECEIVE_BUFFER (8 * 1024 * 1024) /* a burst of 10^4 blocks */
+#define SKIP_MAX 64U                     /* events of others looked at before the loop has its turn */
 
 struct UeventMonitor {
         int fd;
@@ -29,7 +29,8 @@ struct UeventMonitor {
 static bool head_matches(const char *head, const Uevent *event) {
         size_t n = strlen(event->action);
 
-        return strncmp(head, event->action, n) == 0 && head[n] == '@' && strcmp(head + n + 1, event->devpath) == 0;
+        return strncmp(head, event->action, n) == 0 && head[n] == '@' &&
+               strcmp(head + n + 1, event->devpath) == 0;
 }
 
 int uevent_parse(const char *message, size_t n, Uevent *ret) {

@@ -17,5 +17,7 @@ int uevent_parse(const char *message, size_t n, Uevent *ret);
 typedef struct UeventMonitor UeventMonitor;
 /* event NULL: messages were lost, look at everything again. */
 typedef void (*UeventCallback)(const Uevent *event, void *userdata);
-int uevent_monitor_new(UeventMonitor **ret, sd_event *loop, const char *subsystem, UeventCallback callback, void *userdata);
+/* subsystem NULL: all. The callback may free the monitor. */
+int uevent_monitor_new(UeventMonitor **ret, sd_event *loop, const char *subsystem, UeventCallback callback,
+                       void *userdata);
 UeventMonitor *uevent_monitor_free(UeventMonitor *monitor);
