@@ -57,7 +57,7 @@ int json_parse(const char *text, size_t n, json_object **ret) {
         if (json_tokener_get_parse_end(tokener) != scan.end - scan.start)
                 return -EBADMSG;
         if (json_tokener_get_error(tokener) == json_tokener_continue)
-                value = json_tokener_parse_ex(tokener, "", 1); /* a number ends where something else begins */
+                value = json_tokener_parse_ex(tokener, "", 1); /* only now a number is known to end */
         if (json_tokener_get_error(tokener) != json_tokener_success)
                 return json_tokener_get_error(tokener) == json_tokener_error_depth ? -E2BIG : -EBADMSG;
         r = check_value(value, &n_members);

@@ -10,8 +10,8 @@
 
 #define JSON_DEPTH_MAX 16
 
-/* One value, exactly n bytes; the value null is *ret == NULL. -EBADMSG not valid JSON, duplicate keys, NUL in
- * strings, numbers that do not fit in int64 or are not finite; -E2BIG too deep; -ENOMEM. */
+/* One value, exactly n bytes; the value null is *ret == NULL. -EBADMSG not valid JSON, duplicate keys, NUL
+ * in strings, numbers that do not fit in int64 or are not finite; -E2BIG too deep; -ENOMEM. */
 int json_parse(const char *text, size_t n, json_object **ret);
 
 /* Compact text; valid as long as the object and until its next use. NULL: memory is short. */
