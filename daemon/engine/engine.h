@@ -86,16 +86,17 @@ void engine_survey_clear(EngineSurvey *survey);
 
 /* Each starts worker processes and returns at once. blocks are copied. Adjacent blocks are evacuated as
  * one range; PROGRESS comes at most four times a second. Changes: the pages in the blocks. */
-int engine_evacuate(Engine *engine, const EngineBlock *blocks, size_t n, uint64_t block_size, EngineCallback callback,
-                    void *userdata, EngineOp **ret);
+int engine_evacuate(Engine *engine, const EngineBlock *blocks, size_t n, uint64_t block_size,
+                    EngineCallback callback, void *userdata, EngineOp **ret);
 /* One block after another in the order given; BLOCK events; stops at the first that fails. */
-int engine_offline(Engine *engine, const EngineBlock *blocks, size_t n, EngineCallback callback, void *userdata,
-                   EngineOp **ret);
+int engine_offline(Engine *engine, const EngineBlock *blocks, size_t n, EngineCallback callback,
+                   void *userdata, EngineOp **ret);
 /* Each back into its zone; goes on after a failure, END carries the first one. */
-int engine_online(Engine *engine, const EngineBlock *blocks, size_t n, EngineCallback callback, void *userdata,
-                  EngineOp **ret);
+int engine_online(Engine *engine, const EngineBlock *blocks, size_t n, EngineCallback callback,
+                  void *userdata, EngineOp **ret);
 /* The firmware takes the (offline) device away; END when the platform says it is gone. */
-int engine_eject(Engine *engine, const char *device, EngineCallback callback, void *userdata, EngineOp **ret);
+int engine_eject(Engine *engine, const char *device, EngineCallback callback, void *userdata,
+                 EngineOp **ret);
 
 /* Kills the workers. END follows: STEP_KILLED, or STEP_STUCK after at most half a second. */
 void engine_op_cancel(EngineOp *op);
