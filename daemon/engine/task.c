@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The bodies of the worker processes. */
+#include "engine/task.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "engine/sysfs.h"
+#include "engine/worker.h"
+
+#define EVACUATE_ROUNDS 3U
+#define SAMPLE_USEC UINT64_C(250000)
+#define SAMPLE_SHARE 4U /* a sample is followed by a pause at least so many times its own length */
+#define EJECT_PAUSE_MIN_USEC UINT64_C(5000)
+#define EJECT_PAUSE_MAX_USEC UINT64_C(200000)
+#define EJECT_TIMEOUT_USEC UINT64_C(10000000)
+
+void task_clear(Task *task) {
+        free(task->blocks);
+        free(task->ranges);
+        *task = (Task) { .root_fd = -EBADF };
+}
+
+static uint64_t now_usec(void) {
+        struct timespec now;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
+}
+
+static void add_left(uint64_t *sum, uint64_t bytes) {
+        if (*sum == BLOCK_USAGE_UNKNOWN || bytes == BLOCK_USAGE_UNKNOWN)
+                *sum = BLOCK_USAGE_UNKNOWN;
+        else
+                *sum += bytes;
+}
+
+/* Blocks that look like one range may still lie on two nodes; the module sees that before it touches
+ * anything. Then each half is tried alone, the upper one first. */
+static int evacuate_range(const Task *task, uint64_t start, uint64_t size, uint64_t *left) {
+        uint64_t half = size / task->block_size / 2 * task->block_size, used = BLOCK_USAGE_UNKNOWN;
+        struct memunplug_evacuate result = {};
+        int r, q;
+
+        r = kmod_evacuate(task->kmod, start, size, &result);
+        if (r == -EINTR)
+                return r;
+        if (r == -EXDEV && half > 0) {
+                r = evacuate_range(task, start + half, size - half, left);
+                if (r == -EINTR)
+                        return r;
+                q = evacuate_range(task, start, half, left);
+                return r < 0 && q != -EINTR ? r : q;
+        }
+        if (r == 0)
+                used = result.used_after;
+        if (used > 0) /* as the samples count: pages that are out of use already are not left over */
+                (void) kmod_used(task->kmod, start, size, &used);
+        add_left(left, used);
+        return r;
+}
+
+/* Goes on after a failure, except when this process is being killed; returns the first error. */
+static int evacuate_all(const Task *task, uint64_t *ret_left) {
+        uint64_t left = 0;
+        int error = 0, r;
+
+        for (size_t i = 0; i < task->n_ranges; i++) {
+                r = evacuate_range(task, task->ranges[i].start, task->ranges[i].size, &left);
+                if (r == -EINTR)
+                        return r;
+                if (r < 0 && error == 0)
+                        error = r;
+        }
+        *ret_left = left;
+        return error;
+}
+
+static int used_of_all(const Task *task, uint64_t *ret) {
+        uint64_t sum = 0, used;
+        int r;
+
+        for (size_t i = 0; i < task->n_ranges; i++) {
+                r = kmod_used(task->kmod, task->ranges[i].start, task->ranges[i].size, &used);
+                if (r < 0)
+                        return r;
+                sum += used;
+        }
+        *ret = sum;
+        return 0;
+}
+
+/* An emptied range is ordinary free memory: pages of a range that is emptied later may go there. With
+ * several ranges what is left is counted anew at the end, and another round made as long as that helps.
+ * An empty range costs nothing. */
+int task_evacuate(int channel, const void *userdata, uint64_t *ret_bytes) {
+        uint64_t left = BLOCK_USAGE_UNKNOWN, before = BLOCK_USAGE_UNKNOWN;
+        const Task *task = userdata;
+        int r = 0;
+
+        for (unsigned round = 0; round < EVACUATE_ROUNDS; round++) {
+                r = evacuate_all(task, &left);
+                if (r == -EINTR || task->n_ranges == 1 || used_of_all(task, &left) < 0)
+                        break;
+                if (left == 0 || left >= before)
+                        break;
+                before = left;
+        }
+        *ret_bytes = left;
+        return r;
+}
+
+int task_sample(int channel, const void *userdata, uint64_t *ret_bytes) {
+        WorkerRecord record = { .type = WORKER_RECORD_PROGRESS };
+        const Task *task = userdata;
+        uint64_t began, pause;
+        int r;
+
+        do {
+                began = now_usec();
+                r = used_of_all(task, &record.bytes);
+                if (r < 0)
+                        return r;
+                worker_send(channel, &record);
+                pause = SAMPLE_SHARE * (now_usec() - began);
+        } while (worker_pause(channel, pause > SAMPLE_USEC ? pause : SAMPLE_USEC));
+        return 0;
+}
+
+static void send_block(int channel, uint32_t block, int error) {
+        const WorkerRecord record = { .type = WORKER_RECORD_BLOCK, .block = block, .error = error };
+
+        worker_send(channel, &record);
+}
+
+int task_offline(int channel, const void *userdata, uint64_t *ret_bytes) {
+        const Task *task = userdata;
+        int r;
+
+        for (size_t i = 0; i < task->n_blocks; i++) {
+                r = sysfs_block_offline(task->root_fd, task->blocks[i].block);
+                send_block(channel, task->blocks[i].block, r);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int task_online(int channel, const void *userdata, uint64_t *ret_bytes) {
+        const Task *task = userdata;
+        int error = 0, r;
+
+        for (size_t i = 0; i < task->n_blocks; i++) {
+                r = sysfs_block_online(task->root_fd, task->blocks[i].block, task->blocks[i].zone);
+                send_block(channel, task->blocks[i].block, r);
+                if (r < 0 && error == 0)
+                        error = r;
+        }
+        return error;
+}
+
+/* The kernel's eject path takes blocks that are still online offline by itself, in a kernel thread that
+ * nobody can stop. */
+static int check_all_offline(const Task *task) {
+        for (size_t i = 0; i < task->n_blocks; i++) {
+                BlockState state;
+                int r;
+
+                r = sysfs_block_state(task->root_fd, task->blocks[i].block, &state);
+                if (r == -ENOENT || r == -ENODEV)
+                        continue;
+                if (r < 0)
+                        return r;
+                if (state != BLOCK_OFFLINE)
+                        return -EBUSY;
+        }
+        return 0;
+}
+
+/* 1 the device and all its blocks are gone, 0 not yet. */
+static int is_gone(const Task *task) {
+        int r;
+
+        for (size_t i = 0; i < task->n_blocks; i++) {
+                BlockState state;
+
+                r = sysfs_block_state(task->root_fd, task->blocks[i].block, &state);
+                if (r != -ENOENT && r != -ENODEV)
+                        return r < 0 ? r : 0;
+        }
+        return sysfs_device_is_gone(task->root_fd, task->device);
+}
+
+/* Nothing announces the end of an ACPI eject to user space: the removal of the blocks comes before the
+ * firmware is asked, and the firmware may lose the request ("Eject incomplete"). So the device's status
+ * is looked at again and again, with growing pauses, for a bounded time. */
+static int wait_until_gone(int channel, const Task *task) {
+        uint64_t pause = EJECT_PAUSE_MIN_USEC, end = now_usec() + EJECT_TIMEOUT_USEC;
+        int r;
+
+        for (;;) {
+                r = is_gone(task);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+                if (now_usec() >= end)
+                        return -ETIMEDOUT;
+                if (!worker_pause(channel, pause))
+                        return -ECANCELED;
+                pause = pause * 2 < EJECT_PAUSE_MAX_USEC ? pause * 2 : EJECT_PAUSE_MAX_USEC;
+        }
+}
+
+int task_eject(int channel, const void *userdata, uint64_t *ret_bytes) {
+        const Task *task = userdata;
+        int released, r;
+
+        r = check_all_offline(task);
+        if (r < 0)
+                return r;
+        released = task->kmod ? kmod_release(task->kmod, task->device) : 0;
+        if (released < 0)
+                return released;
+        r = sysfs_device_eject(task->root_fd, task->device);
+        if (r == 0)
+                r = wait_until_gone(channel, task);
+        /* Else the platform's next request would be tried blindly by the kernel. It also stops an eject
+         * that is still queued, so that the answer stands. Nothing more can be done if it fails: the
+         * eject's error is what counts. */
+        if (r < 0 && released > 0)
+                (void) kmod_take_back(task->kmod);
+        return r;
+}
