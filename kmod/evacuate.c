@@ -3,17 +3,22 @@
  * EVACUATE: which passes of the fence empty a range, and when to stop.
  *
  * One pass over the whole range moves every page once, as a rule. Migration ends
- * early at a page that has been isolated but will not move (a pinned page of a
- * file, one that is busy), with all behind it not yet moved: the next pass begins
- * at the first movable page that is left, and behind it if that is the one that
- * fails. What came in meanwhile gets a second pass, not a third: whoever takes the
- * memory offline next moves a few pages, too.
+ * early at a page that has been isolated but will not move, with all behind it not
+ * yet moved. Pages that are seen to be held are set aside before (aside.c); one that
+ * is first of the movable pages before a pass and after it has failed, and is set
+ * aside in the next. Passes go over the whole range again, because what is outside
+ * of a pass is where the kernel moves the pages of that pass to. Only behind pages
+ * that cannot be set aside, or isolated at all, a pass begins later.
+ *
+ * What came in meanwhile gets a second pass, not a third: whoever takes the memory
+ * offline next moves a few pages, too.
  *
  * A page that somebody keeps locked makes migration wait, and no signal ends that.
  * A survey shows such pages beforehand; to begin all the same is up to user space.
  */
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/slab.h>
 
 #include "compat.h"
 #include "memunplug.h"
@@ -27,11 +32,12 @@
 struct evacuation {
 	unsigned long start;
 	unsigned long end;
-	unsigned long from;	/* all before it has been worked through */
+	unsigned long from;	/* where passes begin */
 	unsigned long tried;	/* first movable page when the last pass began */
-	unsigned long stuck;	/* pageblock of the last page that failed */
 	unsigned int strays;	/* passes left for pages that came in meanwhile */
 	unsigned int passes;
+	struct mu_pfns failed;
+	struct mu_aside aside;
 };
 
 static int evacuate_check(const struct memunplug_evacuate *in)
@@ -60,8 +66,9 @@ static int evacuate_allowed(void)
 }
 
 /*
- * The part of [from, end) that the next pass can close: a pageblock with reserved
- * pages cannot be isolated, and the pass goes up to it, or begins behind it.
+ * The end of what the next pass can close: a pageblock with reserved pages cannot
+ * be isolated. The pass goes up to it or, if it is the first, @ev->from goes on
+ * behind it and there is no pass (0).
  */
 static unsigned long evacuate_segment(struct evacuation *ev, const struct mu_tally *tally)
 {
@@ -70,24 +77,19 @@ static unsigned long evacuate_segment(struct evacuation *ev, const struct mu_tal
 	if (tally->first_reserved == MU_NO_PFN)
 		return ev->end;
 	block = ALIGN_DOWN(tally->first_reserved, pageblock_nr_pages);
-	if (block > ev->from)
+	if (block > ev->from && tally->first_movable < block)
 		return block;
 	ev->from = block + pageblock_nr_pages;
 	return 0;
 }
 
-/* Goes on behind a page that was there before the last pass and still is. */
-static void evacuate_skip(struct evacuation *ev, const struct mu_tally *tally)
+/* The first movable page did not move: pass over it, or begin behind it. */
+static void evacuate_failed(struct evacuation *ev, const struct mu_tally *tally)
 {
-	unsigned long block = ALIGN_DOWN(tally->first_movable, pageblock_nr_pages);
-
-	/* The second one of its pageblock: leave the rest of that alone. */
-	if (block == ev->stuck)
-		ev->from = block + pageblock_nr_pages;
+	if (ev->failed.n < MU_PFNS_MAX)
+		ev->failed.pfn[ev->failed.n++] = tally->first_movable;
 	else
 		ev->from = tally->first_movable_end;
-	ev->stuck = block;
-	ev->tried = MU_NO_PFN;
 }
 
 static int evacuate_pass(struct evacuation *ev, unsigned long end)
@@ -98,7 +100,14 @@ static int evacuate_pass(struct evacuation *ev, unsigned long end)
 	ret = mu_range_check_isolated(ALIGN_DOWN(ev->from, pageblock_nr_pages), end);
 	if (ret < 0)
 		return ret;
+	ret = mu_aside_collect(&ev->aside, ev->from, end, &ev->failed);
+	if (ret < 0 || ev->aside.behind) {
+		mu_aside_return(&ev->aside);
+		ev->from = max(ev->from, ev->aside.behind);
+		return ret;
+	}
 	ret = mu_fence_pass(ev->from, end);
+	mu_aside_return(&ev->aside);
 	ev->passes++;
 	if (ret == 0) {
 		mu_selftest_set(MEMUNPLUG_SELFTEST_FAILED, -EEXIST);
@@ -113,76 +122,54 @@ static int evacuate_pass(struct evacuation *ev, unsigned long end)
 }
 
 /*
- * One step: looks at what is left behind @ev->from, and either makes a pass, or
- * moves @ev->from on. Returns 1 if there is more to do.
+ * One step by the tally of [@ev->from, @ev->end): a pass, or a decision that the
+ * next one will be another. Returns 1 if there may be more to do.
  */
-static int evacuate_step(struct evacuation *ev, struct mu_tally *tally)
+static int evacuate_step(struct evacuation *ev, const struct mu_tally *tally)
 {
-	unsigned long before = tally->movable, end;
+	unsigned long end;
 	int ret;
 
-	if (ev->tried != MU_NO_PFN) {
-		if (tally->first_movable == ev->tried) {
-			evacuate_skip(ev, tally);
-			goto look;
-		}
-		if (ev->from != tally->first_movable) {
-			ev->from = tally->first_movable;
-			if (tally->first_reserved != MU_NO_PFN) {
-				ev->tried = MU_NO_PFN;
-				goto look;
-			}
-		}
+	if (tally->first_movable == ev->tried) {
+		evacuate_failed(ev, tally);
+		ev->tried = MU_NO_PFN;
+		return 1;
 	}
-
 	end = evacuate_segment(ev, tally);
 	if (!end)
-		goto look;
-	ev->tried = tally->first_movable;
+		return 1;
 	ret = evacuate_pass(ev, end);
+	ev->tried = tally->first_movable;
 	if (ret == -ENOENT) {	/* nothing of it can move */
 		ev->from = end;
-		ev->tried = MU_NO_PFN;
-		goto look;
+		ret = 0;
 	}
-	if (ret < 0)
-		return ret;
-	ret = mu_tally(ev->from, ev->end, tally);
-	if (ret < 0)
-		return ret;
-	/* Nearly all went: it was not stopped, these are strays. */
-	if (tally->movable <= before / 4 && end == ev->end && tally->movable && !ev->strays--)
-		return 0;
-	return 1;
-look:
-	if (ev->from >= ev->end) {
-		tally->movable = 0;
-		return 0;
-	}
-	ret = mu_tally(ev->from, ev->end, tally);
 	return ret < 0 ? ret : 1;
 }
 
-static int evacuate_run(struct evacuation *ev, struct mu_tally *tally)
-{
-	int ret = 1;
-
-	while (ret > 0 && tally->movable && ev->passes < EVACUATE_PASSES_MAX)
-		ret = evacuate_step(ev, tally);
-	return ret < 0 ? ret : 0;
-}
-
 /*
- * All passes that the range needs; *@tally is what is left at the end.
+ * All passes that the range needs; @tally is of the whole range, before and after.
  */
 static int evacuate_range(struct evacuation *ev, struct mu_tally *tally)
 {
+	unsigned int passes;
+	unsigned long before;
 	int ret;
 
-	ret = evacuate_run(ev, tally);
-	if (ret < 0)
-		return ret;
-	return mu_tally(ev->start, ev->end, tally);
+	while (tally->movable && ev->passes < EVACUATE_PASSES_MAX && ev->from < ev->end) {
+		passes = ev->passes;
+		before = tally->movable;
+		ret = evacuate_step(ev, tally);
+		if (ret < 0)
+			return ret;
+		ret = mu_tally(ev->from, ev->end, &ev->failed, tally);
+		if (ret < 0)
+			return ret;
+		/* Nearly all went: the pass was not stopped, these are strays. */
+		if (ev->passes > passes && tally->movable <= before / 4 && !ev->strays--)
+			break;
+	}
+	return mu_tally(ev->start, ev->end, NULL, tally);
 }
 
 static u64 pfn_to_address(unsigned long pfn)
@@ -202,7 +189,7 @@ static int evacuate_claimed(struct memunplug_evacuate *evacuate, struct evacuati
 	ret = mu_range_check_isolated(ev->start, ev->end);
 	if (ret < 0)
 		return ret;
-	ret = mu_tally(ev->start, ev->end, &tally);
+	ret = mu_tally(ev->start, ev->end, NULL, &tally);
 	if (ret < 0)
 		return ret;
 
@@ -233,7 +220,7 @@ static int evacuate_claimed(struct memunplug_evacuate *evacuate, struct evacuati
  */
 int mu_evacuate(struct memunplug_evacuate *evacuate)
 {
-	struct evacuation ev = { .tried = MU_NO_PFN, .stuck = MU_NO_PFN };
+	struct evacuation *ev;
 	struct mu_range range;
 	int ret;
 
@@ -244,14 +231,19 @@ int mu_evacuate(struct memunplug_evacuate *evacuate)
 	if (ret < 0)
 		return ret;
 
-	ev.start = PHYS_PFN(evacuate->start);
-	ev.end = ev.start + PHYS_PFN(evacuate->size);
-	ev.from = ev.start;
-	ev.strays = EVACUATE_STRAY_PASSES;
-	ret = mu_range_begin(&range, ev.start, ev.end);
-	if (ret < 0)
-		return ret;
-	ret = evacuate_claimed(evacuate, &ev);
-	mu_range_end(&range);
+	ev = kvzalloc(sizeof(*ev), GFP_KERNEL_ACCOUNT);
+	if (!ev)
+		return -ENOMEM;
+	ev->start = PHYS_PFN(evacuate->start);
+	ev->end = ev->start + PHYS_PFN(evacuate->size);
+	ev->from = ev->start;
+	ev->tried = MU_NO_PFN;
+	ev->strays = EVACUATE_STRAY_PASSES;
+	ret = mu_range_begin(&range, ev->start, ev->end);
+	if (!ret) {
+		ret = evacuate_claimed(evacuate, ev);
+		mu_range_end(&range);
+	}
+	kvfree(ev);
 	return ret;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the files of memunplug.ko share. One unit per file, named by its noun:
- * main -> device -> evacuate, survey, gate -> selftest -> fence -> range, classify.
+ * main -> device -> evacuate, survey, gate -> selftest -> fence, aside -> range, classify.
  */
 #ifndef MEMUNPLUG_H
 #define MEMUNPLUG_H
@@ -80,12 +80,44 @@ void mu_classify(struct page *page, struct mu_page *ret_page);
 bool mu_class_suspicious(u32 class);
 int mu_walk(unsigned long start, unsigned long end, const struct mu_walk *walk);
 
+/* aside.c: pages that would stop a pass */
+
+#define MU_ASIDE_MAX	4096
+#define MU_PFNS_MAX	64
+
+/**
+ * struct mu_pfns - a few page frames
+ * @pfn: they
+ * @n: their number
+ */
+struct mu_pfns {
+	unsigned long pfn[MU_PFNS_MAX];
+	unsigned int n;
+};
+
+/**
+ * struct mu_aside - pages set aside
+ * @behind: end of the last page that failed and could not be set aside, or 0
+ * @n: their number
+ * @folio: they, each with a reference of ours
+ */
+struct mu_aside {
+	unsigned long behind;
+	unsigned int n;
+	struct folio *folio[MU_ASIDE_MAX];
+};
+
+bool mu_pfns_contain(const struct mu_pfns *pfns, unsigned long pfn);
+int mu_aside_collect(struct mu_aside *aside, unsigned long start, unsigned long end,
+		     const struct mu_pfns *failed);
+void mu_aside_return(struct mu_aside *aside);
+
 /* survey.c: counts */
 
 /**
  * struct mu_tally - what an evacuation wants to know of a range
  * @used: pages that are not free
- * @movable: those of them that should have been movable
+ * @movable: those of them that ought to move; not those to be passed over
  * @first_used: first used page frame, or MU_NO_PFN
  * @first_movable: first movable one, or MU_NO_PFN
  * @first_movable_end: behind the (compound) page that has it
@@ -102,7 +134,8 @@ struct mu_tally {
 	unsigned long slow;
 };
 
-int mu_tally(unsigned long start, unsigned long end, struct mu_tally *ret_tally);
+int mu_tally(unsigned long start, unsigned long end, const struct mu_pfns *pass_over,
+	     struct mu_tally *ret_tally);
 int mu_survey(struct memunplug_survey *survey);
 
 /* fence.c: the one way pages are moved */

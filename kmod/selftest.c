@@ -86,7 +86,7 @@ static int selftest_try(unsigned long start, unsigned long end, const struct mu_
 		return -EAGAIN;
 	if (mu_range_check_isolated(start, end) < 0)
 		return -EUCLEAN;	/* it stayed closed */
-	ret = mu_tally(start, end, &after);
+	ret = mu_tally(start, end, NULL, &after);
 	if (ret < 0)
 		return ret;
 	if (before->movable && after.movable >= before->movable)
@@ -106,7 +106,7 @@ static void selftest_range(struct selftest *test, unsigned long start, unsigned 
 	if (mu_range_check(start, end) < 0 || mu_range_check_isolated(start, end) < 0)
 		goto out;
 	test->searched++;
-	if (mu_tally(start, end, &tally) < 0 || !selftest_range_good(start, end, &tally))
+	if (mu_tally(start, end, NULL, &tally) < 0 || !selftest_range_good(start, end, &tally))
 		goto out;
 
 	test->tried++;

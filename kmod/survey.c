@@ -171,27 +171,36 @@ int mu_survey(struct memunplug_survey *out)
 	return ret;
 }
 
+/* A tally under way. */
+struct tally {
+	struct mu_tally *out;
+	const struct mu_pfns *pass_over;
+};
+
 static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned long nr,
 		       void *data)
 {
-	struct mu_tally *tally = data;
+	struct tally *tally = data;
+	struct mu_tally *out = tally->out;
 
 	if (page->class == MEMUNPLUG_CLASS_FREE)
 		return;
-	tally->used += nr;
-	if (tally->first_used == MU_NO_PFN)
-		tally->first_used = pfn;
-	if (page->class == MEMUNPLUG_CLASS_RESERVED && tally->first_reserved == MU_NO_PFN)
-		tally->first_reserved = pfn;
+	out->used += nr;
+	if (out->first_used == MU_NO_PFN)
+		out->first_used = pfn;
+	if (page->class == MEMUNPLUG_CLASS_RESERVED && out->first_reserved == MU_NO_PFN)
+		out->first_reserved = pfn;
 	if (page->class != MEMUNPLUG_CLASS_MOVABLE && page->class != MEMUNPLUG_CLASS_BALLOON &&
 	    page->class != MEMUNPLUG_CLASS_HUGETLB)
 		return;
-	tally->movable += nr;
+	if (tally->pass_over && mu_pfns_contain(tally->pass_over, pfn))
+		return;
+	out->movable += nr;
 	if (page->flags & (MEMUNPLUG_PAGE_LOCKED | MEMUNPLUG_PAGE_WRITEBACK))
-		tally->slow += nr;
-	if (tally->first_movable == MU_NO_PFN) {
-		tally->first_movable = pfn;
-		tally->first_movable_end = pfn + nr;
+		out->slow += nr;
+	if (out->first_movable == MU_NO_PFN) {
+		out->first_movable = pfn;
+		out->first_movable_end = pfn + nr;
 	}
 }
 
@@ -199,23 +208,26 @@ static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned l
  * mu_tally - count what an evacuation has to do
  * @start: first page frame
  * @end: behind the last one
+ * @pass_over: pages not to be counted as movable, or NULL
  * @ret_tally: the counts
  *
  * Return: 0, or -EINTR if a fatal signal is pending.
  */
-int mu_tally(unsigned long start, unsigned long end, struct mu_tally *ret_tally)
+int mu_tally(unsigned long start, unsigned long end, const struct mu_pfns *pass_over,
+	     struct mu_tally *ret_tally)
 {
-	struct mu_tally tally = {
+	struct mu_tally out = {
 		.first_used = MU_NO_PFN,
 		.first_movable = MU_NO_PFN,
 		.first_reserved = MU_NO_PFN,
 	};
+	struct tally tally = { .out = &out, .pass_over = pass_over };
 	const struct mu_walk walk = { .page = tally_page, .data = &tally };
 	int ret;
 
 	ret = mu_walk(start, end, &walk);
 	if (ret < 0)
 		return ret;
-	*ret_tally = tally;
+	*ret_tally = out;
 	return 0;
 }

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pages that would stop a pass are set aside for its time.
+ *
+ * Migration passes over a page that is not on an LRU list, but ends at one that
+ * was on it, was isolated, and then does not move: a file's page with references
+ * nobody accounts for, say one in a pipe. To set a page aside is to hold it and to
+ * clear its LRU flag: what a page is like that waits in a per-CPU LRU batch. It
+ * stays linked to its list; whoever else wants to isolate it passes on.
+ *
+ * Which pages these are is said by classify.c and, of those that fail without
+ * looking like it, by evacuate.c.
+ */
+#include <linux/mm.h>
+#include <linux/page-flags.h>
+#include <linux/page_ref.h>
+
+#include "compat.h"
+#include "memunplug.h"
+
+struct aside_walk {
+	struct mu_aside *aside;
+	const struct mu_pfns *failed;
+};
+
+/**
+ * mu_pfns_contain - is a page frame in the set?
+ * @pfns: the set
+ * @pfn: the page frame
+ *
+ * Return: true if so.
+ */
+bool mu_pfns_contain(const struct mu_pfns *pfns, unsigned long pfn)
+{
+	unsigned int i;
+
+	for (i = 0; i < pfns->n; i++)
+		if (pfns->pfn[i] == pfn)
+			return true;
+	return false;
+}
+
+/* Takes the page's LRU flag, and a reference so that it stays; false if it has none. */
+static bool aside_take(struct mu_aside *aside, struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	if (aside->n == MU_ASIDE_MAX || !folio_try_get(folio))
+		return false;
+	/* Not the mlocked: what munlock finds without the flag, it strands. */
+	if (page_folio(page) != folio || folio_test_unevictable(folio) ||
+	    folio_test_mlocked(folio) || !folio_test_clear_lru(folio)) {
+		folio_put(folio);
+		return false;
+	}
+	aside->folio[aside->n++] = folio;
+	return true;
+}
+
+static void aside_page(const struct mu_page *page, unsigned long pfn, unsigned long nr, void *data)
+{
+	struct aside_walk *walk = data;
+	struct mu_aside *aside = walk->aside;
+	bool has_mapping = !(page->flags & MEMUNPLUG_PAGE_ANON) ||
+			   (page->flags & MEMUNPLUG_PAGE_SWAPCACHE);
+
+	/* Pinned anonymous pages are seen by migration itself. */
+	if (page->class == MEMUNPLUG_CLASS_PINNED && has_mapping)
+		aside_take(aside, pfn_to_page(pfn));
+	else if (page->class == MEMUNPLUG_CLASS_MOVABLE && mu_pfns_contain(walk->failed, pfn) &&
+		 !aside_take(aside, pfn_to_page(pfn)))
+		aside->behind = pfn + nr;
+}
+
+/**
+ * mu_aside_collect - set aside what would stop a pass over a range
+ * @aside: empty; what was set aside, and behind what failed and could not be
+ * @start: first page frame
+ * @end: behind the last one
+ * @failed: pages that did not move before
+ *
+ * To be followed by mu_aside_return(), also after an error.
+ *
+ * Return: 0, or -EINTR.
+ */
+int mu_aside_collect(struct mu_aside *aside, unsigned long start, unsigned long end,
+		     const struct mu_pfns *failed)
+{
+	struct aside_walk data = { .aside = aside, .failed = failed };
+	const struct mu_walk walk = { .page = aside_page, .data = &data };
+
+	aside->behind = 0;
+	return mu_walk(start, end, &walk);
+}
+
+/**
+ * mu_aside_return - end of mu_aside_collect()
+ * @aside: what was set aside
+ */
+void mu_aside_return(struct mu_aside *aside)
+{
+	while (aside->n > 0) {
+		struct folio *folio = aside->folio[--aside->n];
+
+		folio_set_lru(folio);
+		folio_put(folio);
+	}
+}
