@@ -88,10 +88,15 @@ static void rival_end(Rival *rival) {
         (void) waitpid(rival->pid, NULL, 0);
 }
 
-static bool is_picked(uint64_t physical, void *userdata) {
-        const uint64_t *one_in = userdata;
+/* One page of so many of a range. */
+typedef struct Pick {
+        uint64_t start, end, one_in;
+} Pick;
 
-        return mix64(physical) % *one_in == 0;
+static bool is_picked(uint64_t physical, void *userdata) {
+        const Pick *pick = userdata;
+
+        return physical >= pick->start && physical < pick->end && mix64(physical) % pick->one_in == 0;
 }
 
 static void pages_fill(const Pages *pages) {
@@ -118,17 +123,11 @@ static size_t pages_bad(const Pages *pages) {
         return bad;
 }
 
-static void pages_free(Pages *pages) {
-        for (size_t i = 0; i < pages->n; i++)
-                munmap(pages->item[i].address, PAGE_BYTES);
-        free(pages->item);
-        *pages = (Pages) { 0 };
-}
-
-/* One page of so many in [start, end), with known content. */
-static bool pages_scatter(uint64_t start, uint64_t end, uint64_t one_in, Pages *ret) {
-        Ranges ranges = { .item = { { start, end } }, .n = 1 };
-        int r = pages_capture(&ranges, 0, is_picked, &one_in, ret);
+/* One page of so many in [start, end), with known content. All movable memory is filled for it. */
+static bool pages_scatter(const Machine *m, uint64_t start, uint64_t one_in, Pages *ret) {
+        Ranges ranges = { .item = { { m->start, m->end } }, .n = 1 };
+        Pick pick = { start, m->end, one_in };
+        int r = pages_capture(&ranges, 0, is_picked, &pick, ret);
 
         if (r < 0 || ret->n == 0) {
                 note("no pages in the range: %s", strerror(-r));
@@ -162,7 +161,7 @@ static bool test_scattered(const Machine *m) {
         bool ok;
         int r;
 
-        if (!pages_scatter(m->start, m->end, 4, &pages))
+        if (!pages_scatter(m, m->start, 4, &pages))
                 return false;
         moved = vmstat("pgmigrate_success");
         t = now_usec();
@@ -181,7 +180,6 @@ static bool test_scattered(const Machine *m) {
         ok &= CHECK(e.used_after ? e.first_left >= m->start && e.first_left < m->end : e.first_left == NONE);
         ok &= CHECK(pages_bad(&pages) == 0);
         ok &= CHECK(nothing_isolated());
-        pages_free(&pages);
         return ok;
 }
 
@@ -205,17 +203,16 @@ static bool test_full(const Machine *m) {
         Pages pages;
         bool ok;
 
-        /* All of the last block but some per cent, so the fence stands on what is left. */
-        if (!pages_scatter(m->end - m->block, m->end, 1, &pages))
+        /* All of the last block but what the kernel keeps back. */
+        if (!pages_scatter(m, m->end - m->block, 1, &pages))
                 return false;
         ok = CHECK(survey(m->fd, m->end - m->block, m->block, &v) == 0);
         note("free before: %"PRIu64" kB", kib(v.bytes[MEMUNPLUG_CLASS_FREE]));
         ok &= CHECK(evacuate(m->fd, m->end - m->block, m->block, &e) == 0);
         note("used %"PRIu64" kB, left %"PRIu64" kB, %u passes", kib(e.used_before), kib(e.used_after), e.passes);
-        ok &= CHECK(e.used_before >= m->block * 9 / 10);
+        ok &= CHECK(e.used_before >= m->block / 2);
         ok &= CHECK(nearly_empty(e.used_after, e.used_before));
         ok &= CHECK(pages_bad(&pages) == 0);
-        pages_free(&pages);
         return ok & CHECK(nothing_isolated());
 }
 
@@ -228,7 +225,7 @@ static bool test_kill(const Machine *m) {
         bool ok;
         int status = 0;
 
-        if (!rival_new(m->fd, &rival) || !pages_scatter(m->start, m->end, 4, &pages))
+        if (!rival_new(m->fd, &rival) || !pages_scatter(m, m->start, 4, &pages))
                 return false;
         moved = vmstat("pgmigrate_success");
         ok = CHECK(rival_start(&rival, m->start, m->end));
@@ -246,7 +243,6 @@ static bool test_kill(const Machine *m) {
         ok &= CHECK(pages_bad(&pages) == 0);
         close(rival.tell);
         close(rival.hear);
-        pages_free(&pages);
         return ok;
 }
 
@@ -257,31 +253,36 @@ static bool test_two(const Machine *m) {
         Result result = { 0 };
         Pages pages;
         Rival rival;
+        uint64_t used;
         int busy = 0;
         bool ok;
 
-        if (!rival_new(m->fd, &rival) || !pages_scatter(m->start, m->end, 8, &pages))
+        if (!rival_new(m->fd, &rival) || !pages_scatter(m, m->start, 8, &pages))
                 return false;
-        ok = CHECK(rival_start(&rival, m->start, middle));
-        ok &= CHECK(evacuate(m->fd, middle, m->end - middle, &e) == 0);
-        ok &= CHECK(rival_result(&rival, &result) && result.error == 0);
-
-        ok &= CHECK(rival_start(&rival, m->start, m->end));
-        for (struct pollfd p = { rival.hear, POLLIN, 0 }; poll(&p, 1, 0) == 0;) {
+        ok = CHECK(rival_start(&rival, m->start, m->end));
+        for (struct pollfd p = { rival.hear, POLLIN, 0 }; ok && poll(&p, 1, 0) == 0;) {
                 int r = evacuate(m->fd, m->end - m->block, m->block, &e);
 
-                ok &= CHECK(r == 0 || r == -EBUSY);
+                ok = CHECK(r == 0 || r == -EBUSY);
                 busy += r == -EBUSY;
-                if (!ok)
-                        break;
         }
         ok &= CHECK(rival_result(&rival, &result));
         ok &= CHECK(result.error == 0 || result.error == -EBUSY);
-        note("refused %d times while the other was at it", busy);
+        note("refused %d times while the other was at it%s", busy, result.error ? ", after it was itself" : "");
+        ok &= CHECK(busy > 0 || result.error == -EBUSY);        /* whoever was second */
+        ok &= CHECK(pages_bad(&pages) == 0);
+
+        if (!pages_scatter(m, m->start, 8, &pages))
+                return false;
+        ok &= CHECK(rival_start(&rival, m->start, middle));
+        ok &= CHECK(evacuate(m->fd, middle, m->end - middle, &e) == 0);
+        ok &= CHECK(rival_result(&rival, &result) && result.error == 0);
+        used = e.used_before + result.evacuate.used_before;
+        note("halves: %"PRIu64" kB, left %"PRIu64" kB", kib(used), kib(e.used_after + result.evacuate.used_after));
+        ok &= CHECK(nearly_empty(e.used_after + result.evacuate.used_after, used));
         ok &= CHECK(pages_bad(&pages) == 0);
         ok &= CHECK(nothing_isolated());
         rival_end(&rival);
-        pages_free(&pages);
         return ok;
 }
 
@@ -327,10 +328,10 @@ static bool listed_as_pinned(const Machine *m, uint64_t address, uint64_t end) {
 }
 
 /*
- * In a process of its own, whose end unpins: pages held by vmsplice stay, all others
- * go, and the survey says what they are, before and after.
+ * Pages held by vmsplice stay, all others go, and the survey says what they are, before
+ * and after. The end of this process unpins them.
  */
-static bool pinned_child(const Machine *m) {
+static bool test_pinned(const Machine *m) {
         const size_t wanted = 640;
         struct memunplug_evacuate e;
         struct memunplug_survey v;
@@ -338,7 +339,7 @@ static bool pinned_child(const Machine *m) {
         Pages pages;
         bool ok;
 
-        if (!pages_scatter(m->start, m->end, 8, &pages))
+        if (!pages_scatter(m, m->start, 8, &pages))
                 return false;
         pinned = pages_pin(&pages, wanted);
         ok = CHECK(pinned == wanted);
@@ -366,7 +367,7 @@ static bool pinned_child(const Machine *m) {
  * Pinned pages of a file are isolated before migration finds out, and end the pass:
  * what is behind them must go all the same.
  */
-static bool pinned_file_child(const Machine *m) {
+static bool test_pinned_file(const Machine *m) {
         const size_t size = 64UL << 20, step = size / 8;
         int fd = memfd_create("pinned", MFD_CLOEXEC);
         Pages held = { .item = calloc(8, sizeof(Page)) };
@@ -399,29 +400,6 @@ static bool pinned_file_child(const Machine *m) {
                 if (*(uint64_t *) (map + i) != mix64(i))
                         return CHECK(!"content of the file");
         return ok;
-}
-
-static bool in_child(const Machine *m, bool (*function)(const Machine *m)) {
-        int status;
-        pid_t pid;
-
-        fflush(stdout);
-        pid = fork();
-        if (pid == 0) {
-                bool ok = function(m);
-
-                fflush(stdout);
-                _exit(ok ? 0 : 1);
-        }
-        return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static bool test_pinned(const Machine *m) {
-        return in_child(m, pinned_child);
-}
-
-static bool test_pinned_file(const Machine *m) {
-        return in_child(m, pinned_file_child);
 }
 
 static int block_write(const Machine *m, uint64_t address, const char *text) {
@@ -484,7 +462,7 @@ static bool test_offline_meanwhile(const Machine *m) {
 const Case evacuate_cases[] = {
         { "evacuate: 25 % scattered pages move once each and keep their content", test_scattered },
         { "evacuate: an empty range needs no pass", test_empty },
-        { "evacuate: a full range", test_full },
+        { "evacuate: a block as full as can be", test_full },
         { "evacuate: killed in the middle, nothing stays isolated", test_kill },
         { "evacuate: two at once, the same range only once", test_two },
         { "evacuate: pages held by vmsplice stay, are named, stop nothing", test_pinned },
