@@ -227,6 +227,19 @@ static void keep_last_jobs(Journal *journal, size_t max_jobs) {
         journal->n_jobs -= drop;
 }
 
+static int read_boot_id(int root_fd, char ret[static JOURNAL_BOOT_ID_SIZE]) {
+        char text[JOURNAL_BOOT_ID_SIZE + 1]; /* with its newline */
+        int r;
+
+        r = sysfs_read(root_fd, "proc/sys/kernel/random/boot_id", text, sizeof(text));
+        if (r < 0)
+                return r;
+        if (strlen(text) != JOURNAL_BOOT_ID_SIZE - 1)
+                return -EBADMSG;
+        strcpy(ret, text);
+        return 0;
+}
+
 int journal_open(Journal **ret, int directory_fd, int root_fd, size_t max_jobs, size_t *ret_skipped) {
         CLEANUP(journal_freep) Journal *journal = NULL;
         size_t skipped = 0;
@@ -237,8 +250,7 @@ int journal_open(Journal **ret, int directory_fd, int root_fd, size_t max_jobs, 
                 return -ENOMEM;
         journal->directory_fd = directory_fd;
         journal->fd = -1;
-        r = sysfs_read(root_fd, "proc/sys/kernel/random/boot_id", journal->boot_id,
-                       sizeof(journal->boot_id));
+        r = read_boot_id(root_fd, journal->boot_id);
         if (r < 0)
                 return r;
         r = replay_file(journal, &skipped);

@@ -128,8 +128,10 @@ static void print_sentence(FILE *f, const Obstacle *obstacle, size_t n_blocks) {
                         obstacle->n_blocks, n_blocks, format_size(obstacle->held_bytes, size));
                 return;
         }
-        fprintf(f, "%s are still in use in %zu blocks, with nothing visible in the way",
-                format_size(obstacle->used_bytes, size), n_blocks);
+        if (obstacle->used_bytes > 0)
+                fprintf(f, "%s are still in use in %zu blocks, but ", format_size(obstacle->used_bytes, size),
+                        n_blocks);
+        fprintf(f, "nothing visible stands in the way");
 }
 
 char *obstacle_sentence(const Obstacle *obstacle, size_t n_blocks) {
