@@ -26,7 +26,7 @@ typedef struct World {
         Queue *queue;
         QueueSlot *slot;
         QueuePolicy policy;
-        char states[512];   /* "planning evacuating ..." of all jobs, as they were told */
+        char states[8192]; /* "planning evacuating ..." of all jobs, as they were told */
         unsigned ended, blocks_changed, progressed;
 } World;
 
