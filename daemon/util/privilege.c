@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Gives up all capabilities but one, the user, and the ways to get them back; then looks for itself
+/* Gives up all capabilities but those to be kept, the user, and the ways to get them back; then looks for itself
  * whether that held. What is needed of them is for the service unit to say. */
 #include "util/privilege.h"
 
@@ -9,8 +9,6 @@
 #include <sys/prctl.h>
 #include <sys/types.h>
 #include <unistd.h>
-
-#define KEPT CAP_DAC_OVERRIDE
 
 static const capng_type_t sets[] = {
         CAPNG_EFFECTIVE, CAPNG_PERMITTED, CAPNG_INHERITABLE, CAPNG_AMBIENT, CAPNG_BOUNDING_SET,
@@ -29,7 +27,7 @@ static int find_user(const char *name, struct passwd *ret) {
 
 /* The bounding set can only be cut down with CAP_SETPCAP. Without that right it stays as it is, and with
  * no_new_privs nothing in it can be gained any more. */
-static int verify(bool bounding) {
+static int verify(uint64_t keep, bool bounding) {
         capng_clear(CAPNG_SELECT_ALL);
         if (capng_get_caps_process() < 0)
                 return -EPERM;
@@ -37,7 +35,7 @@ static int verify(bool bounding) {
                 if (sets[i] == CAPNG_BOUNDING_SET && !bounding)
                         continue;
                 for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
-                        if (cap != KEPT && capng_have_capability(sets[i], cap))
+                        if (!(keep & PRIVILEGE_BIT(cap)) && capng_have_capability(sets[i], cap))
                                 return -EPERM;
         }
         if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
@@ -59,19 +57,26 @@ static int verify_user(const struct passwd *pw) {
 
 /* Chooses what stays in libcap-ng's picture of this process. Inheritable and ambient too, so that a
  * helper program we start can do what we can. */
-static int select_kept(bool keep) {
+static int select_kept(uint64_t keep) {
         capng_clear(CAPNG_SELECT_ALL);
-        if (!keep)
-                return 0;
-        for (unsigned i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
-                if (capng_update(CAPNG_ADD, sets[i], KEPT) < 0)
-                        return -EPERM;
+        for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
+                for (unsigned i = 0; i < sizeof(sets) / sizeof(sets[0]); i++)
+                        if ((keep & PRIVILEGE_BIT(cap)) && capng_update(CAPNG_ADD, sets[i], cap) < 0)
+                                return -EPERM;
         return 0;
 }
 
-int privilege_drop(const char *user) {
+/* What is not there cannot be kept. */
+static uint64_t permitted(uint64_t wanted) {
+        for (unsigned cap = 0; cap <= CAP_LAST_CAP; cap++)
+                if (!capng_have_capability(CAPNG_PERMITTED, cap))
+                        wanted &= ~PRIVILEGE_BIT(cap);
+        return wanted;
+}
+
+int privilege_drop_to(uint64_t keep, const char *user) {
         struct passwd pw = {};
-        bool change_user, keep, bounding;
+        bool change_user, bounding;
         int r;
 
         change_user = user && geteuid() == 0;
@@ -82,7 +87,7 @@ int privilege_drop(const char *user) {
         }
         if (capng_get_caps_process() < 0)
                 return -EPERM;
-        keep = capng_have_capability(CAPNG_PERMITTED, KEPT);
+        keep = permitted(keep);
         bounding = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP);
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -EPERM;
@@ -97,8 +102,12 @@ int privilege_drop(const char *user) {
                 return -EPERM;
         if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
                 return -EPERM;
-        r = verify(bounding);
+        r = verify(keep, bounding);
         if (r < 0)
                 return r;
         return change_user ? verify_user(&pw) : 0;
+}
+
+int privilege_drop(const char *user) {
+        return privilege_drop_to(PRIVILEGE_BIT(CAP_DAC_OVERRIDE), user);
 }
