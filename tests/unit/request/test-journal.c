@@ -243,17 +243,25 @@ static void taken_blocks_survive_rewriting_until_the_end(void **state) {
 static void large_file_is_rewritten(void **state) {
         World *world = *state;
         Journal *journal = open_journal(world, 64, 0);
+        char *reason = malloc(64 * 1024), *text;
         uint32_t id = 0;
-        char *text;
         size_t n;
 
-        while (!journal_is_large(journal))
-                write_jobs(journal, id + 1, id + 1, JOB_DONE), id++;
+        assert_non_null(reason);
+        memset(reason, 'x', 64 * 1024);
+        reason[64 * 1024 - 1] = '\0';
+        while (!journal_is_large(journal)) {
+                Job job = sample_job(++id, JOB_DONE);
+
+                job.reason = reason;
+                assert_int_equal(journal_write_job(journal, &job), 0);
+        }
         assert_int_equal(journal_rewrite(journal, 3), 0);
         assert_false(journal_is_large(journal));
         write_jobs(journal, id + 1, id + 1, JOB_DONE);
         assert_int_equal(sysfs_read_all(world->state_fd, "journal", 1 << 20, &text, &n), 0);
-        assert_true(n < 4096);
+        assert_true(n < 4 * 64 * 1024);
+        free(reason);
         free(text);
         (void) journal_free(journal);
 }
