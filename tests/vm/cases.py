@@ -157,8 +157,8 @@ def run(report, series, made, patterns=()):
         kernel = debian.Kernel(series)
         product.helpers()
     except (debian.PackageError, product.BuildError) as error:
-        for name, function in cases:
-            report(name, _first_line(function), 'fail', str(error), 0, [])
+        for i, (name, function) in enumerate(cases):
+            report(name, _first_line(function), 'fail', 'as above' if i else str(error), 0, [])
         return
     try:
         for name, function in cases:

@@ -14,8 +14,6 @@ import debian
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-HELPERS = {'agent': ['agent.c'], 'workload': ['workload.c', 'pages.c'],
-           'holder': ['holder.c', 'pages.c'], 'usedpages': ['usedpages.c', 'pages.c']}
 HELPER_DIR = 'usr/lib/memunplug-test'
 
 
@@ -47,12 +45,10 @@ def tree_hash(*paths):
 
 
 def helpers():
-    """The static programs of tests/vm: {name: path}. NAME_MORE.c is a part of NAME.c where that is."""
-    sources = dict(HELPERS)
+    """The static programs of tests/vm: {name: path}. NAME_MORE.c is a part of NAME.c; all may use pages.c."""
     names = sorted(n[:-2] for n in os.listdir(HERE) if n.endswith('.c') and n != 'pages.c')
-    for name in names:
-        if name not in sources and not any(name.startswith(n + '_') for n in names):
-            sources[name] = [n + '.c' for n in names if n == name or n.startswith(name + '_')]
+    sources = {name: ['pages.c', *(n + '.c' for n in names if n == name or n.startswith(name + '_'))]
+               for name in names if not any(name.startswith(n + '_') for n in names)}
     contract = os.path.join(TOP, 'kmod/include/uapi')
     key = tree_hash(*(os.path.join(HERE, n) for n in sorted(os.listdir(HERE)) if n[-2:] in ('.c', '.h')), contract)
     out = debian.cache_dir('helpers', key)

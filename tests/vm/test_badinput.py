@@ -3,6 +3,7 @@
 # Bad input on each interface: the documented error comes back, and the daemon goes on.
 
 import json
+import re
 
 from cases import kernels
 from scenario import SOCKET, CallError, bus, ctl, states, varlink
@@ -73,7 +74,8 @@ def test_varlink(t):
 NOISE = (
     b'\0', b'{}\0', b'[]\0', b'null\0', b'"x"\0', b'{"method":7}\0', b'{"method":"org.memunplug.GetStatus"',
     b'{"method":"org.memunplug.GetStatus","parameters":[]}\0', b'\xff\xfe\0', b'{"method":"\xff"}\0',
-    b'{' * 100000 + b'\0', b'[' * 5000 + b'\0', b'{"a":' * 5000 + b'\0', b'x' * (1 << 20), b'{"method":"' + b'a' * (1 << 20) + b'"}\0',
+    b'{' * 100000 + b'\0', b'[' * 5000 + b'\0', b'{"a":' * 5000 + b'\0', b'x' * (1 << 20),
+    b'{"method":"' + b'a' * (1 << 20) + b'"}\0',
     b'{"method":"org.memunplug.Plan","parameters":{"sizeBytes":1e999}}\0',
     b'{"method":"org.memunplug.Plan","parameters":{"sizeBytes":99999999999999999999999}}\0',
     b'{"method":"org.memunplug.Plan","parameters":{"sizeBytes":1.5}}\0',
@@ -144,7 +146,6 @@ BUS = (
 @kernels('6.1')
 def test_bus(t):
     """D-Bus: wrong methods and arguments get their documented errors, by busctl"""
-    import re
     g = _guest(t)
     wrong = []
     for call, pattern in BUS:
@@ -164,13 +165,15 @@ def test_not_allowed(t):
     g = _guest(t)
     t.true(varlink(g, 'GetStatus', user='user')['version'], 'no status for a user')
     t.true(bus(g, 'Describe', user='user'), 'no description for a user')
-    for method, parameters in (('Unplug', {'sizeBytes': 1 << 27}), ('Replug', {'sizeBytes': 1 << 27}), ('Cancel', {'id': 1})):
+    size = {'sizeBytes': 1 << 27}
+    for method, parameters in (('Unplug', size), ('Replug', size), ('Cancel', {'id': 1})):
         try:
             varlink(g, method, parameters, user='user')
             t.fail('%s is allowed by Varlink' % method)
         except CallError as e:
             t.equal(e.name, 'org.varlink.service.PermissionDenied', 'error of ' + method)
-    for call in (('Unplug', 'tatsa{sv}', 1 << 27, 0, '', 0), ('Replug', 'tatsa{sv}', 1 << 27, 0, '', 0), ('Cancel', 'u', 1)):
+    size = ('tatsa{sv}', 1 << 27, 0, '', 0)
+    for call in (('Unplug', *size), ('Replug', *size), ('Cancel', 'u', 1)):
         try:
             bus(g, *call, user='user')
             t.fail('%s is allowed by D-Bus' % call[0])
