@@ -129,8 +129,8 @@ static void print_sentence(FILE *f, const Obstacle *obstacle, size_t n_blocks) {
                 return;
         }
         if (obstacle->used_bytes > 0)
-                fprintf(f, "%s are still in use in %zu blocks, but ", format_size(obstacle->used_bytes, size),
-                        n_blocks);
+                fprintf(f, "%s are still in use in %zu blocks, but ",
+                        format_size(obstacle->used_bytes, size), n_blocks);
         fprintf(f, "nothing visible stands in the way");
 }
 
