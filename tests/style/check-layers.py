@@ -14,6 +14,7 @@ MAY_USE = {
     "source": {"request", "engine", "memory", "util"},
     "front": {"request", "engine", "memory", "util"},
     "ctl": {"util"},  # a client: it knows the interface description and nothing of the daemon
+    "owners": {"util"},  # a program of its own, with rights of its own
     ".": {"source", "front", "request", "engine", "memory", "util"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
