@@ -12,7 +12,13 @@
 #include "ctl/output.h"
 #include "util/cleanup.h"
 
-#define NARROW 112U /* columns below which TABLE_WIDE ones are left out */
+#define NARROW 120U   /* columns below which TABLE_WIDE ones are left out */
+#define PROSE_MIN 24U /* columns for reasons */
+
+typedef struct TableSlot {
+        struct libscols_column *column; /* NULL: left out */
+        size_t width;                   /* of its longest text */
+} TableSlot;
 
 struct Table {
         const Ctl *ctl;
@@ -23,11 +29,13 @@ struct Table {
         size_t n_columns;       /* of cells given */
         size_t n_rows;
         int error;
-        struct libscols_column *columns[]; /* NULL: left out */
+        struct libscols_column *prose; /* that may take several lines; or NULL */
+        size_t width;           /* of the terminal; 0: none */
+        TableSlot slots[];
 };
 
 int table_new(Table **ret, const Ctl *ctl, FILE *stream, const TableColumn *columns, size_t n) {
-        CLEANUP(table_freep) Table *table = calloc(1, sizeof(*table) + n * sizeof(table->columns[0]));
+        CLEANUP(table_freep) Table *table = calloc(1, sizeof(*table) + n * sizeof(table->slots[0]));
         bool terminal = output_is_terminal(stream);
         unsigned width = output_columns(stream);
 
@@ -45,10 +53,17 @@ int table_new(Table **ret, const Ctl *ctl, FILE *stream, const TableColumn *colu
 
                 if (columns[i].flags & TABLE_WIDE && terminal && width < NARROW)
                         continue;
-                table->columns[i] = scols_table_new_column(table->table, columns[i].name, 0, flags);
-                if (!table->columns[i])
+                table->slots[i].column = scols_table_new_column(table->table, columns[i].name, 0, flags);
+                if (!table->slots[i].column)
                         return -ENOMEM;
+                table->slots[i].width = strlen(columns[i].name);
+                if (flags & SCOLS_FL_WRAP)
+                        table->prose = table->slots[i].column;
         }
+        if (table->prose && scols_column_set_wrapfunc(table->prose, scols_wrapnl_chunksize,
+                                                      scols_wrapnl_nextchunk, NULL) < 0)
+                return -ENOMEM;
+        table->width = terminal ? width : 0;
         (void) scols_table_set_stream(table->table, stream);
         (void) scols_table_set_termforce(table->table,
                                          terminal ? SCOLS_TERMFORCE_ALWAYS : SCOLS_TERMFORCE_NEVER);
@@ -100,18 +115,30 @@ void table_row(Table *table) {
         table->n_rows++;
 }
 
+/* In characters: what is wider than one column on a terminal does not occur in names and figures. */
+static size_t text_width(const char *text) {
+        size_t n = 0;
+
+        for (; *text; text++)
+                if (((unsigned char) *text & 0xC0) != 0x80)
+                        n++;
+        return n;
+}
+
 static void table_cell(Table *table, const char *text, const char *color) {
         CLEANUP(freep) char *safe = NULL;
-        struct libscols_column *column;
         struct libscols_cell *cell;
+        TableSlot *slot;
 
         if (table->error < 0 || !table->line || table->next >= table->n_columns)
                 return;
-        column = table->columns[table->next++];
-        if (!column)
+        slot = &table->slots[table->next++];
+        if (!slot->column)
                 return;
         safe = text_escape(text && *text ? text : "-");
-        cell = safe ? scols_line_get_column_cell(table->line, column) : NULL;
+        if (safe && text_width(safe) > slot->width)
+                slot->width = text_width(safe);
+        cell = safe ? scols_line_get_column_cell(table->line, slot->column) : NULL;
         if (!cell || scols_cell_set_data(cell, safe) < 0)
                 table->error = -ENOMEM;
         else if (color && scols_cell_set_color(cell, color) < 0)
@@ -167,11 +194,53 @@ size_t table_rows(const Table *table) {
         return table->n_rows;
 }
 
+/* Breaks text into lines of that width: at blanks, as far as there are any. */
+static void wrap_text(char *text, size_t width) {
+        char *blank = NULL;
+        size_t n = 0;
+
+        for (; *text; text++) {
+                if (((unsigned char) *text & 0xC0) != 0x80)
+                        n++;
+                if (*text == ' ' && n <= width + 1)
+                        blank = text;
+                if (n <= width || !blank)
+                        continue;
+                *blank = '\n';
+                n = (size_t) (text - blank);
+                blank = NULL;
+        }
+}
+
+/* Prose gets what the other columns leave, but not less than it takes to read it. */
+static int wrap_prose(Table *table) {
+        size_t used = 0, width;
+
+        for (size_t i = 0; i < table->n_columns; i++)
+                if (table->slots[i].column && table->slots[i].column != table->prose)
+                        used += table->slots[i].width + 1;
+        width = table->width > used + PROSE_MIN ? table->width - used - 1 : PROSE_MIN;
+        for (size_t i = 0; i < table->n_rows; i++) {
+                struct libscols_line *line = scols_table_get_line(table->table, i);
+                const char *text = line ? scols_line_get_column_data(line, table->prose) : NULL;
+                CLEANUP(freep) char *wrapped = text ? strdup(text) : NULL;
+
+                if (!wrapped)
+                        return -ENOMEM;
+                wrap_text(wrapped, width);
+                if (scols_line_set_column_data(line, table->prose, wrapped) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 int table_print(Table *table, const char *noun, const char *nouns) {
+        if (table->error >= 0 && table->prose && table->width > 0)
+                table->error = wrap_prose(table);
         if (table->error < 0 || (table->n_rows > 0 && scols_print_table(table->table) < 0))
                 return output_oom();
         if (nouns && !table->ctl->no_legend)
-                say(table->stream, "%s%zu %s listed.", table->n_rows > 0 ? "\n" : "", table->n_rows,
-                    table->n_rows == 1 ? noun : nouns);
+                fprintf(table->stream, "%s%zu %s listed.\n", table->n_rows > 0 ? "\n" : "", table->n_rows,
+                        table->n_rows == 1 ? noun : nouns);
         return CTL_DONE;
 }
