@@ -151,7 +151,7 @@ int job_tell_blockers(const Ctl *ctl, FILE *stream, json_object *blockers) {
         for (size_t i = 0; i < n; i++)
                 add_blocker(table, json_object_array_get_idx(blockers, i));
         if (!ctl->no_legend)
-                say(stream, "Pages in the way:");
+                fputs(stream == stdout ? "\nPages in the way:\n" : "Pages in the way:\n", stream);
         return table_print(table, NULL, NULL);
 }
 

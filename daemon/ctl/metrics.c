@@ -139,7 +139,8 @@ static int put_blocks(json_object *blocks) {
                 uint64_t bytes;
                 int r;
 
-                (void) snprintf(labels, sizeof(labels), "state=\"%s\",verdict=\"%s\",zone=\"%s\",node=\"%s\"",
+                (void) snprintf(labels, sizeof(labels),
+                                "state=\"%s\",verdict=\"%s\",zone=\"%s\",node=\"%s\"",
                                 label(block, "state", a), label(block, "verdict", b),
                                 label(block, "zone", c), label(block, "node", d));
                 r = series_add(&count, labels, 1);

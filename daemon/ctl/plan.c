@@ -31,7 +31,7 @@ static int show_steps(const Ctl *ctl, json_object *steps) {
                 table_string(table, step, "device");
         }
         if (table_rows(table) > 0 && !ctl->no_legend)
-                say(stdout, "\nWould go, in this order:");
+                fputs("\nWould go, in this order:\n", stdout);
         return table_print(table, NULL, NULL);
 }
 
@@ -53,7 +53,7 @@ static int show_refused(const Ctl *ctl, json_object *refused) {
                 table_string(table, refusal, "reason");
         }
         if (table_rows(table) > 0 && !ctl->no_legend)
-                say(stdout, "\nCannot go:");
+                fputs("\nCannot go:\n", stdout);
         return table_print(table, NULL, NULL);
 }
 
@@ -64,7 +64,7 @@ static int show_plan(const Ctl *ctl, json_object *plan, bool feasible) {
 
         say(stdout, "%s%s%s%s", feasible ? "Can be done" : "Cannot be done", reason ? ": " : "",
             reason ?: "", full_stop(reason ?: ""));
-        say(stdout, "%s can go, %s in use of it move elsewhere, where %s are free and %s stay in reserve.",
+        say(stdout, "%s would go, %s of it in use and moved; %s are free elsewhere, %s of that is reserve.",
             field_size(ctl, plan, "removableBytes", a), field_size(ctl, plan, "moveBytes", b),
             field_size(ctl, plan, "freeBytes", c), field_size(ctl, plan, "reserveBytes", d));
         code = show_steps(ctl, field_array(plan, "steps"));

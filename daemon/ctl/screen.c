@@ -62,7 +62,7 @@ static void put_line(const char *text, unsigned columns, bool in_place) {
                         break;
                 putchar(*text);
         }
-        fputs(in_place ? "\033[K\r\n" : "\n", stdout);
+        fputs(in_place ? "\033[K\n" : "\n", stdout);
 }
 
 static void put_picture(Screen *screen, bool in_place) {

@@ -46,6 +46,8 @@ static void show_status_job(json_object *json) {
 }
 
 static void show_sources(json_object *sources) {
+        const char *label = "Sources:";
+
         for (size_t i = 0; sources && i < json_object_array_length(sources); i++) {
                 json_object *source = json_object_array_get_idx(sources, i);
                 const char *name, *reason;
@@ -56,21 +58,25 @@ static void show_sources(json_object *sources) {
                 name = field_string(source, "source");
                 reason = field_string(source, "reason");
                 (void) json_get_bool(source, "active", &active); /* absent is as good as false */
-                say(stdout, LABEL "%s %s%s%s%s", i == 0 ? "Sources" : "", name ?: "-",
-                    active ? "active" : "not active", reason ? " (" : "", reason ?: "", reason ? ")" : "");
+                say(stdout, "%12s %s %s%s%s%s", label, name ?: "-", active ? "active" : "not active",
+                    reason ? " (" : "", reason ?: "", reason ? ")" : "");
+                label = ""; /* the others stand below */
         }
 }
 
 static void show_health(json_object *health) {
         size_t n = health ? json_object_array_length(health) : 0;
+        const char *label = "Health:";
 
         if (n == 0)
                 say(stdout, LABEL "good", "Health");
         for (size_t i = 0; i < n; i++) {
                 json_object *note = json_object_array_get_idx(health, i);
 
-                if (json_object_is_type(note, json_type_string))
-                        say(stdout, LABEL "%s", i == 0 ? "Health" : "", json_object_get_string(note));
+                if (!json_object_is_type(note, json_type_string))
+                        continue;
+                say(stdout, "%12s %s", label, json_object_get_string(note));
+                label = "";
         }
 }
 
@@ -78,7 +84,7 @@ static void show_status(const Ctl *ctl, json_object *status) {
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX];
         const char *reason = field_string(status, "engineReason");
 
-        show_text("Service", field_string(status, "version"));
+        say(stdout, LABEL "memunplugd %s", "Service", field_string(status, "version") ?: "-");
         say(stdout, LABEL "%s%s%s%s", "Engine", field_string(status, "engine") ?: "-", reason ? " (" : "",
             reason ?: "", reason ? ")" : "");
         show_text("Hypervisor", field_string(status, "hypervisor"));
@@ -148,7 +154,7 @@ static void show_job(const Ctl *ctl, json_object *json) {
         show_time("Started", json, "startedAt");
         show_time("Ended", json, "finishedAt");
         show_time("Deadline", json, "deadlineAt");
-        if (job.eta_usec != JOB_UNKNOWN)
+        if (job.eta_usec != JOB_UNKNOWN && !job_is_final(&job))
                 say(stdout, LABEL "%s", "Left", format_duration(job.eta_usec, left));
 }
 
