@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One log line: filtered by level, made harmless, and sent to the journal or to standard error.
  * What is worth a line is for the callers to know. */
+#define SD_JOURNAL_SUPPRESS_LOCATION /* it would always be this file */
 #include "util/log.h"
 
 #include <errno.h>
