@@ -6,7 +6,9 @@
  * The kernel's hotplug code does nothing, and answers nothing, for a device whose
  * flags.hotplug_notify is clear; our own notify handler gets the request as well.
  * So holding a device is: handler installed, flag clear. An empty slot keeps its
- * flag, or memory could not be hot-added there.
+ * flag, or memory could not be hot-added there. The kernel looks at the flag when
+ * its work item runs, about when our handler does: a request that comes just as a
+ * device is taken or given back may be handled by both.
  *
  * One function, gate_sync(), makes things as they are wanted, in a work item: it
  * takes acpi_scan_lock, which an eject in the kernel may keep for minutes, and
@@ -72,8 +74,12 @@ static void gate_notify(acpi_handle handle, u32 event, void *context)
 
 	switch (event) {
 	case ACPI_NOTIFY_EJECT_REQUEST:
-		if (gate_event_requested(device))
-			trace_memunplug_gate_notify(device->name, event);
+		trace_memunplug_gate_notify(device->name, event);
+		if (gate_event_requested(device) || !READ_ONCE(device->held))
+			break;
+		/* On its way back: the kernel may have let it pass. */
+		atomic_set(&device->late, 1);
+		gate_kick();
 		break;
 	case ACPI_NOTIFY_BUS_CHECK:
 	case ACPI_NOTIFY_DEVICE_CHECK:
@@ -152,8 +158,13 @@ static void gate_hold(struct gate_device *device, struct acpi_device *adev, bool
 	if (hold && !adev->flags.hotplug_notify)
 		return;
 	adev->flags.hotplug_notify = !hold;
-	device->held = hold;
+	WRITE_ONCE(device->held, hold);
 	trace_memunplug_gate_held(device->name, hold);
+}
+
+static bool gate_wants(const struct gate_device *device)
+{
+	return gate_owner && device->listening && device->present && !device->released;
 }
 
 /*
@@ -167,28 +178,27 @@ static bool gate_sync_device(struct gate_device *device)
 
 	if (!adev) {
 		device->present = false;
-		device->held = false;
+		WRITE_ONCE(device->held, false);
 		gate_event_close(device);
 		return recheck && atomic_dec_if_positive(&device->rechecks) > 0;
 	}
 
 	gate_event_set_name(device, dev_name(&adev->dev));
 	device->present = acpi_device_enumerated(adev) && adev->handler;
-	if (!device->present) {
+	/* The device has gone, with what was asked for it; another may be there. */
+	if (!device->present || (recheck && device->released)) {
 		gate_event_close(device);
-		device->orphaned = false;
-	}
-	/* What was released is gone, or has been plugged again. */
-	if (!device->present || recheck)
 		gate_event_set_released(device, false);
+		device->orphaned = false;
+		atomic_set(&device->late, 0);
+	}
 	if (gate_owner)
 		gate_listen(device);
-	if (device->orphaned) {
-		device->orphaned = false;
+	gate_hold(device, adev, gate_wants(device));
+	/* After that: what comes from now on, the kernel sees. */
+	if (atomic_xchg(&device->late, 0) || device->orphaned)
 		gate_answer_send(device, MEMUNPLUG_OST_BUSY);
-	}
-	gate_hold(device, adev, gate_owner && device->listening && device->present &&
-				!device->released);
+	device->orphaned = false;
 	if (!recheck)
 		return false;
 	if (device->present)

@@ -22,6 +22,7 @@
  * @held: we have cleared flags.hotplug_notify of it, and must set it again
  * @released: user space wants the kernel's own path for it
  * @orphaned: its holder went away with the request open: an answer is due
+ * @late: a request came while the device was on its way back to the kernel
  * @rechecks: looks still to be taken after a device check
  * @name: device name; empty if there has been no device yet
  * @event_node: in the queue of unread events, or empty
@@ -41,6 +42,7 @@ struct gate_device {
 	bool held;
 	bool released;
 	bool orphaned;
+	atomic_t late;
 	atomic_t rechecks;
 
 	char name[MEMUNPLUG_NAME_SIZE];
