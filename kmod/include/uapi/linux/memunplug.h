@@ -87,8 +87,9 @@ struct memunplug_info {
  * is not an error: @used_after says so. Errors: EINVAL unaligned, empty or
  * wrapping range; ENXIO part of it is absent, offline or a hole; EXDEV more than
  * one zone or node; EOPNOTSUPP the zone is not ZONE_MOVABLE, or the self-test
- * failed; EBUSY somebody else has part of the range isolated; EINTR a fatal
- * signal came (outputs are not written); ENOMEM.
+ * failed; EBUSY somebody else has part of the range isolated, evacuates it or
+ * takes it offline; EINTR a fatal signal came; ENOMEM pages have nowhere to go.
+ * Outputs are not written when there is an error.
  */
 struct memunplug_evacuate {
 	__u64 start;
@@ -154,17 +155,19 @@ struct memunplug_page {
  * @pages: in: user pointer to an array of struct memunplug_page, or 0
  * @max_pages: in: its length in elements, at most 4096; 0 for counts only
  * @flags: in: 0
- * @n_pages: out: elements written: the first pages in the way, by address
+ * @n_pages: out: elements written: the first pages in the way, by address; a
+ *	     compound page is one element
  * @reserved: out: 0
  * @bytes: out: bytes by class
  * @locked_bytes: out: bytes of movable pages that are locked
  * @writeback_bytes: out: bytes of movable pages under writeback
  * @hole_bytes: out: bytes of absent or offline memory
- * @total_blockers: out: pages in the way, listed or not
+ * @total_blockers: out: pages in the way, listed or not; a compound page is one
  *
  * Counts are a snapshot taken without locks: advisory. A page is in the way if
  * its class is neither FREE nor MOVABLE (BALLOON pages are movable and are not
- * listed, free HUGETLB pages neither). Errors: EINVAL; EINTR a signal is pending.
+ * listed, free HUGETLB pages neither). Errors: EINVAL; EINTR a signal is pending;
+ * ENOMEM; EFAULT.
  */
 struct memunplug_survey {
 	__u64 start;
@@ -183,12 +186,15 @@ struct memunplug_survey {
 
 /**
  * struct memunplug_gate - take or give back the ACPI gate (GATE)
- * @hold: in: 1 take (again: look for new devices), 0 give back
+ * @hold: in: 1 take (again: look for new devices, and take back the released), 0
+ *	  give back (nothing happens if nobody holds it)
  * @flags: in: 0
  * @devices: out: memory devices held now
  * @reserved: out: 0
  *
- * Errors: EBUSY another file holds it; ENODEV no ACPI memory devices here.
+ * Devices that are hot-added meanwhile are held without another call. Empty slots
+ * are never held. Errors: EBUSY another file holds it; ENODEV no ACPI memory
+ * devices here; EINTR a fatal signal came while the kernel was busy with a device.
  */
 struct memunplug_gate {
 	__u32 hold;
@@ -228,8 +234,11 @@ struct memunplug_answer {
  * @reserved: in: 0
  *
  * After it, writing 1 to the device's sysfs attribute "eject" acts again. The
- * device is taken back into the gate by GATE, or when memory is hot-added to it.
- * Errors: EPERM this file does not hold the gate; ENODEV no such device.
+ * device is taken back into the gate by GATE (not before it is gone, or the eject is
+ * lost), or when memory is hot-added to it; then its request is closed, too. A
+ * request that stays open is answered BUSY when the file is closed, if the device is
+ * still there. Errors: EPERM this file does not hold the gate; ENODEV no such device,
+ * or nothing in its slot; EINTR as for GATE.
  */
 struct memunplug_release {
 	char name[MEMUNPLUG_NAME_SIZE];
@@ -239,7 +248,7 @@ struct memunplug_release {
 
 /* memunplug_event.type */
 #define MEMUNPLUG_EVENT_EJECT		1	/* the platform asks for a device back */
-#define MEMUNPLUG_EVENT_OVERRUN		2	/* events were lost: @count of them */
+#define MEMUNPLUG_EVENT_OVERRUN		2	/* @count events were lost; not sent by ABI 1 */
 
 /**
  * struct memunplug_event - what read(2) returns, whole records only
