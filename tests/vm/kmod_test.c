@@ -2,9 +2,10 @@
 /*
  * The test of memunplug.ko, run as root inside a guest that has the module loaded
  * and some blocks online_movable. Prints TAP. Owns the frame: what memory there is,
- * helpers, the report. What must hold is in kmod_test_interface.c, _evacuate.c, _gate.c.
+ * helpers, the report. What must hold is in kmod_test_interface.c, _evacuate.c, _gate.c,
+ * _storm.c.
  *
- *   kmod_test [PART]       PART: interface, evacuate or gate
+ *   kmod_test [PART]       PART: interface, evacuate, gate or storm
  */
 
 #define _GNU_SOURCE
@@ -233,6 +234,7 @@ int main(int argc, char **argv) {
                 { "interface", interface_cases },
                 { "evacuate", evacuate_cases },
                 { "gate", gate_cases },
+                { "storm", storm_cases },
         };
         unsigned number = 0, failed = 0;
         Machine machine;

@@ -29,7 +29,7 @@ typedef struct Case {
 } Case;
 
 /* Each: the cases, up to one without a name. */
-extern const Case interface_cases[], evacuate_cases[], gate_cases[];
+extern const Case interface_cases[], evacuate_cases[], gate_cases[], storm_cases[];
 
 /* Says on a TAP comment line what was seen. */
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));

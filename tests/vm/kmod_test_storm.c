@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * All calls at once, with good and bad arguments, while memory is allocated, given back
+ * and taken offline: only documented errnos, no byte changed, nothing left isolated.
+ * The numbers are the same in every run; what meets what is not.
+ */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kmod_test.h"
+#include "pages.h"
+
+#define STORM_USEC 8000000ULL
+#define CALLERS 3
+#define CHURN_BYTES (48UL << 20)
+
+typedef struct Dice {
+        uint64_t seed, n;
+} Dice;
+
+static uint64_t roll(Dice *dice, uint64_t sides) {
+        return mix64(dice->seed ^ mix64(dice->n++)) % sides;
+}
+
+static uint64_t roll_address(Dice *dice, const Machine *m) {
+        uint64_t blocks = (m->end - m->start) / m->pageblock;
+        const uint64_t base[] = {
+                m->start, m->start + roll(dice, blocks) * m->pageblock, m->start + roll(dice, blocks) * m->pageblock,
+                m->end - m->pageblock, m->end, 0, 1ULL << 63, ~0ULL, roll(dice, ~0ULL),
+        };
+        const uint64_t off[] = { 0, 0, 0, 0, 1, PAGE_BYTES, m->pageblock };
+
+        return base[roll(dice, sizeof base / sizeof base[0])] + off[roll(dice, sizeof off / sizeof off[0])];
+}
+
+static uint64_t roll_size(Dice *dice, const Machine *m) {
+        const uint64_t base[] = {
+                m->pageblock, m->pageblock * (1 + roll(dice, 64)), m->block, m->end - m->start,
+                PAGE_BYTES, 0, 1, ~0ULL, 1ULL << 63,
+        };
+
+        return base[roll(dice, sizeof base / sizeof base[0])];
+}
+
+static uint32_t roll_flags(Dice *dice) {
+        return roll(dice, 8) == 0 ? (uint32_t) roll(dice, ~0ULL) : 0;
+}
+
+static bool errno_allowed(int r, const int *allowed, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (r == allowed[i])
+                        return true;
+        note("not a documented error: %s", strerror(-r));
+        return false;
+}
+
+#define ALLOWED(r, ...) errno_allowed(r, (const int[]) { 0, __VA_ARGS__ }, \
+                                      sizeof((const int[]) { 0, __VA_ARGS__ }) / sizeof(int))
+
+static bool one_evacuate(int fd, const Machine *m, Dice *dice) {
+        struct memunplug_evacuate e = {
+                .start = roll_address(dice, m), .size = roll_size(dice, m), .flags = roll_flags(dice),
+        };
+
+        return ALLOWED(call(fd, MEMUNPLUG_IOC_EVACUATE, &e), -EINVAL, -ENXIO, -EXDEV, -EOPNOTSUPP, -EBUSY, -ENOMEM);
+}
+
+static bool one_survey(int fd, const Machine *m, Dice *dice) {
+        static struct memunplug_page list[128];
+        struct memunplug_survey s = {
+                .start = roll_address(dice, m), .size = roll_size(dice, m), .flags = roll_flags(dice),
+                .pages = roll(dice, 4) ? (uint64_t) (uintptr_t) list : 0, .max_pages = (uint32_t) roll(dice, 129),
+        };
+        uint64_t sum = 0;
+        int r = call(fd, MEMUNPLUG_IOC_SURVEY, &s);
+
+        if (r < 0)
+                return ALLOWED(r, -EINVAL, -EINTR, -ENOMEM);
+        for (size_t i = 0; i < MEMUNPLUG_CLASS_MAX; i++)
+                sum += s.bytes[i];
+        return CHECK(sum + s.hole_bytes == s.size) & CHECK(s.n_pages <= s.total_blockers);
+}
+
+static bool one_gate(int fd, Dice *dice) {
+        static const char *const names[] = { "PNP0C80:00", "PNP0C80:01", "PNP0C80:7f", "", "x" };
+        struct memunplug_gate g = { .hold = (uint32_t) roll(dice, 3), .flags = roll_flags(dice) };
+        struct memunplug_answer a = { .status = (uint32_t) roll(dice, 0x90), .flags = roll_flags(dice) };
+        struct memunplug_release r = { .flags = roll_flags(dice) };
+        struct memunplug_event event;
+
+        strcpy(a.name, names[roll(dice, 5)]);
+        strcpy(r.name, names[roll(dice, 5)]);
+        switch (roll(dice, 4)) {
+        case 0:
+                return ALLOWED(call(fd, MEMUNPLUG_IOC_GATE, &g), -EINVAL, -EBUSY, -ENODEV);
+        case 1:
+                return ALLOWED(call(fd, MEMUNPLUG_IOC_ANSWER, &a), -EINVAL, -EPERM, -ENODEV, -ENOENT);
+        case 2:
+                return ALLOWED(call(fd, MEMUNPLUG_IOC_RELEASE, &r), -EINVAL, -EPERM, -ENODEV);
+        default:
+                return ALLOWED(read(fd, &event, sizeof event) < 0 ? -errno : 0, -EAGAIN, -EPERM);
+        }
+}
+
+/* A command number and bytes of no meaning: refused, or harmless. */
+static bool one_random(int fd, Dice *dice) {
+        static uint64_t bytes[2048];
+        unsigned size = (unsigned) roll(dice, 1 << _IOC_SIZEBITS);
+        unsigned long command = _IOC(roll(dice, 4), MEMUNPLUG_IOC_TYPE, roll(dice, 8), size);
+
+        for (size_t i = 0; i < 32; i++)
+                bytes[i] = roll(dice, 2) ? 0 : roll(dice, ~0ULL);
+        (void) call(fd, command, roll(dice, 8) ? bytes : (void *) (uintptr_t) roll(dice, ~0ULL));
+        return true;
+}
+
+static bool caller(const Machine *m, unsigned number, uint64_t end) {
+        Dice dice = { .seed = mix64(number) };
+        int fd = open(DEVICE, O_RDWR|O_CLOEXEC|O_NONBLOCK);
+        unsigned long calls = 0;
+        bool ok = CHECK(fd >= 0);
+
+        for (; ok && now_usec() < end; calls++) {
+                switch (roll(&dice, 64)) {
+                case 0:
+                        close(fd);              /* with whatever it holds */
+                        fd = open(DEVICE, O_RDWR|O_CLOEXEC|O_NONBLOCK);
+                        ok = CHECK(fd >= 0);
+                        break;
+                case 1 ... 15:
+                        ok = one_evacuate(fd, m, &dice);
+                        break;
+                case 16 ... 25:
+                        ok = one_survey(fd, m, &dice);
+                        break;
+                case 26 ... 40:
+                        ok = one_gate(fd, &dice);
+                        break;
+                default:
+                        ok = one_random(fd, &dice);
+                }
+        }
+        note("caller %u: %lu calls", number, calls);
+        return ok;
+}
+
+/* Memory that comes and goes, and must read as it was written. */
+static bool churn(uint64_t end) {
+        uint64_t round = 0;
+
+        for (; now_usec() < end; round++) {
+                uint64_t *area = mmap(NULL, CHURN_BYTES, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
+                const size_t words = CHURN_BYTES / sizeof *area, step = 64;
+
+                if (area == MAP_FAILED)
+                        continue;
+                for (size_t i = 0; i < words; i += step)
+                        area[i] = mix64(i ^ round);
+                for (size_t i = 0; i < words; i += step)
+                        if (area[i] != mix64(i ^ round))
+                                return CHECK(!"content");
+                munmap(area, CHURN_BYTES);
+        }
+        note("churn: %"PRIu64" rounds", round);
+        return true;
+}
+
+static bool toggle_block(const Machine *m, uint64_t end) {
+        unsigned long went = 0, refused = 0;
+        char path[96];
+        bool ok = true;
+
+        snprintf(path, sizeof path, "/sys/devices/system/memory/memory%"PRIu64"/state", m->end / m->block - 1);
+        while (ok && now_usec() < end) {
+                int r = write_text(path, "offline");
+
+                if (r == 0)
+                        ok = CHECK(write_text(path, "online_movable") == 0);
+                else
+                        ok = CHECK(r == -EBUSY);
+                went += r == 0;
+                refused += r != 0;
+        }
+        note("block: offline %lu times, refused %lu", went, refused);
+        return ok;
+}
+
+static bool test_storm(const Machine *m) {
+        uint64_t end = now_usec() + STORM_USEC;
+        struct memunplug_info info;
+        bool ok = true;
+
+        fflush(stdout);
+        for (unsigned i = 0; i < CALLERS + 2; i++) {
+                pid_t pid = fork();
+
+                if (pid == 0) {
+                        bool good = i < CALLERS ? caller(m, i, end) : i == CALLERS ? churn(end) : toggle_block(m, end);
+
+                        fflush(stdout);
+                        _exit(good ? EXIT_SUCCESS : EXIT_FAILURE);
+                }
+                ok &= CHECK(pid > 0);
+        }
+        for (int status; wait(&status) > 0;)
+                ok &= CHECK(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS);
+        ok &= CHECK(isolated_blocks() == 0);
+        ok &= CHECK(call(m->fd, MEMUNPLUG_IOC_GET_INFO, &info) == 0);
+        ok &= CHECK(info.gate_held == 0 && info.gated_devices == 0);
+        return ok & CHECK(info.selftest == MEMUNPLUG_SELFTEST_PASSED);
+}
+
+const Case storm_cases[] = {
+        { "storm: all calls at once, memory in use and going offline", test_storm },
+        { NULL, NULL },
+};
