@@ -50,7 +50,8 @@ void bus_start_daemon(Bus *bus) {
 
                 (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
                 (void) close(fds[0]);
-                (void) dup2(open("/dev/null", O_WRONLY), STDERR_FILENO); /* users of the policy may not exist here */
+                (void) dup2(open("/dev/null", O_WRONLY),
+                            STDERR_FILENO); /* users of the policy may not exist here */
                 (void) snprintf(argument, sizeof(argument), "--config-file=%s", config);
                 (void) snprintf(print, sizeof(print), "--print-address=%d", fds[1]);
                 execlp("dbus-daemon", "dbus-daemon", "--nofork", "--nopidfile", argument, print, NULL);
@@ -177,8 +178,8 @@ void call_send(sd_bus *client, Call *call, sd_bus_message *message) {
         CHECK(sd_bus_call_async(client, &call->slot, message, on_call, call, UINT64_MAX));
 }
 
-static sd_bus_message *make_message(sd_bus *client, const char *path, const char *interface, const char *member,
-                                    const char *types, va_list arguments) {
+static sd_bus_message *make_message(sd_bus *client, const char *path, const char *interface,
+                                    const char *member, const char *types, va_list arguments) {
         sd_bus_message *message = NULL;
 
         CHECK(sd_bus_message_new_method_call(client, &message, "org.memunplug1", path, interface, member));
@@ -213,8 +214,8 @@ sd_bus_message *call_message(Bus *bus, sd_bus *client, sd_bus_message *message) 
         return call.reply;
 }
 
-sd_bus_message *call_wait(Bus *bus, sd_bus *client, const char *path, const char *interface, const char *member,
-                          const char *types, ...) {
+sd_bus_message *call_wait(Bus *bus, sd_bus *client, const char *path, const char *interface,
+                          const char *member, const char *types, ...) {
         sd_bus_message *message, *reply;
         va_list arguments;
 

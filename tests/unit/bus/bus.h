@@ -18,7 +18,13 @@
 #define MANAGER "org.memunplug1.Manager"
 #define JOB "org.memunplug1.Job"
 
-typedef enum PolkitAnswer { POLKIT_YES, POLKIT_NO, POLKIT_CHALLENGE, POLKIT_ERROR, POLKIT_WAIT } PolkitAnswer;
+typedef enum PolkitAnswer {
+        POLKIT_YES,
+        POLKIT_NO,
+        POLKIT_CHALLENGE,
+        POLKIT_ERROR,
+        POLKIT_WAIT
+} PolkitAnswer;
 
 typedef struct Polkit {
         sd_bus *bus;
@@ -71,8 +77,8 @@ void call_start(sd_bus *client, Call *call, const char *path, const char *interf
 void call_clear(Call *call);
 
 /* Calls and waits. The reply, which may be an error; to be unreferenced. */
-sd_bus_message *call_wait(Bus *bus, sd_bus *client, const char *path, const char *interface, const char *member,
-                          const char *types, ...);
+sd_bus_message *call_wait(Bus *bus, sd_bus *client, const char *path, const char *interface,
+                          const char *member, const char *types, ...);
 sd_bus_message *call_message(Bus *bus, sd_bus *client, sd_bus_message *message);
 void assert_error(sd_bus_message *reply, const char *name);   /* takes the reply */
 void assert_text(sd_bus_message *reply, const char *text);    /* one string; takes the reply */

@@ -19,7 +19,7 @@ struct Fake {
         size_t n_jobs;
         QueueSlot *slot;
         const char *operation;
-        char parameters[4096], caller[64];
+        char parameters[65536], caller[64];
         unsigned runs;
         const char *error, *error_key, *error_value;
         bool hold;
@@ -172,15 +172,17 @@ static int reply(const OperationSink *sink, const char *text, bool continues) {
 static int reply_job(const OperationSink *sink, const Job *job, bool continues) {
         char text[256];
 
-        (void) snprintf(text, sizeof(text), "{\"job\":{\"id\":%u,\"source\":\"%s\",\"state\":\"%s\"}}", job->id,
-                        source_to_string(job->source), job_state_to_string(job->state));
+        (void) snprintf(text, sizeof(text), "{\"job\":{\"id\":%u,\"source\":\"%s\",\"state\":\"%s\"}}",
+                        job->id, source_to_string(job->source), job_state_to_string(job->state));
         return reply(sink, text, continues);
 }
 
 static int reply_jobs(Fake *fake, const OperationSink *sink) {
         for (size_t i = 0; i < fake->n_jobs; i++)
                 (void) reply_job(sink, &fake->jobs[i], i + 1 < fake->n_jobs);
-        return fake->n_jobs > 0 ? 0 : sink->reply(sink->userdata, /* parameters= */ NULL, /* continues= */ false);
+        return fake->n_jobs > 0
+                       ? 0
+                       : sink->reply(sink->userdata, /* parameters= */ NULL, /* continues= */ false);
 }
 
 static int reply_error(const OperationSink *sink, const char *name, const char *key, const char *value) {
@@ -205,7 +207,8 @@ static int answer(Fake *fake, OperationId id, json_object *parameters, const Ope
         if (json_object_object_get_ex(parameters, "id", &number)) {
                 job = fake_job(fake, (uint32_t) json_object_get_int64(number));
                 if (!job)
-                        return reply_error(sink, "org.memunplug.NoSuchJob", "id", json_object_get_string(number));
+                        return reply_error(sink, "org.memunplug.NoSuchJob", "id",
+                                           json_object_get_string(number));
         }
         switch ((int) id) {
         case OPERATION_GET_STATUS:
@@ -228,8 +231,8 @@ static int answer(Fake *fake, OperationId id, json_object *parameters, const Ope
         }
 }
 
-int operation_run(const OperationContext *context, const Operation *operation, json_object *parameters, bool more,
-                  const char *caller, const OperationSink *sink, OperationCall **ret) {
+int operation_run(const OperationContext *context, const Operation *operation, json_object *parameters,
+                  bool more, const char *caller, const OperationSink *sink, OperationCall **ret) {
         Fake *fake = (Fake *) context->queue;
 
         *ret = NULL;

@@ -21,7 +21,8 @@ Job *fake_job(Fake *fake, uint32_t id);
 void fake_tell(Fake *fake, QueueEvent event, const Job *job);
 void fake_job_end(Fake *fake, Job *job, JobState state);
 
-/* The operation table: what was run last ("Unplug"), with what (JSON text), for whom ("uid 0"), and how often. */
+/* The operation table: what was run last ("Unplug"), with what (JSON text), for whom ("uid 0"), and how
+ * often. */
 const char *fake_operation(const Fake *fake);
 const char *fake_parameters(const Fake *fake);
 const char *fake_caller(const Fake *fake);

@@ -6,8 +6,8 @@
 #include "bus.h"
 
 static int answer(sd_bus_message *message, PolkitAnswer answer) {
-        return sd_bus_reply_method_return(message, "(bba{ss})", answer == POLKIT_YES, answer == POLKIT_CHALLENGE,
-                                          0);
+        return sd_bus_reply_method_return(message, "(bba{ss})", answer == POLKIT_YES,
+                                          answer == POLKIT_CHALLENGE, 0);
 }
 
 static int method_check(sd_bus_message *message, void *userdata, sd_bus_error *error) {

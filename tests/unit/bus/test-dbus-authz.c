@@ -68,7 +68,9 @@ static void test_polkit_answers(void **state) {
                 PolkitAnswer answer;
                 const char *error;
         } answers[] = {
-                { POLKIT_NO, ACCESS_DENIED }, { POLKIT_CHALLENGE, INTERACTIVE }, { POLKIT_ERROR, ACCESS_DENIED },
+                { POLKIT_NO, ACCESS_DENIED },
+                { POLKIT_CHALLENGE, INTERACTIVE },
+                { POLKIT_ERROR, ACCESS_DENIED },
         };
         Bus *bus = *state;
         sd_bus *client = client_new(bus, NOBODY);
@@ -237,14 +239,18 @@ static void test_bus_policy(void **state) {
         Bus *bus = *state;
         sd_bus *client = client_new(bus, NOBODY), *root = client_new(bus, geteuid());
 
-        assert_error(call_wait(bus, client, "/org/freedesktop/LogControl1", "org.freedesktop.DBus.Properties", "Set",
-                               "ssv", "org.freedesktop.LogControl1", "LogLevel", "s", "debug"), ACCESS_DENIED);
+        assert_error(call_wait(bus, client, "/org/freedesktop/LogControl1",
+                               "org.freedesktop.DBus.Properties", "Set", "ssv",
+                               "org.freedesktop.LogControl1", "LogLevel", "s", "debug"),
+                     ACCESS_DENIED);
         assert_error(call_wait(bus, client, PATH, MANAGER, "Frobnicate", NULL), ACCESS_DENIED);
         assert_error(call_wait(bus, client, PATH, "org.freedesktop.DBus.Properties", "Set", "ssv", MANAGER,
                                "Version", "s", "2"), ACCESS_DENIED);
-        assert_error(call_wait(bus, root, PATH, "org.freedesktop.DBus.Properties", "Set", "ssv", MANAGER, "Version",
-                               "s", "2"), "org.freedesktop.DBus.Error.PropertyReadOnly");
-        assert_int_equal(sd_bus_request_name(client, "org.memunplug1", SD_BUS_NAME_REPLACE_EXISTING), -EACCES);
+        assert_error(call_wait(bus, root, PATH, "org.freedesktop.DBus.Properties", "Set", "ssv", MANAGER,
+                               "Version", "s", "2"),
+                     "org.freedesktop.DBus.Error.PropertyReadOnly");
+        assert_int_equal(sd_bus_request_name(client, "org.memunplug1", SD_BUS_NAME_REPLACE_EXISTING),
+                         -EACCES);
         assert_int_equal(fake_runs(bus->fake), 0);
         sd_bus_close_unref(client);
         sd_bus_close_unref(root);

@@ -107,10 +107,12 @@ static void test_log_control(void **state) {
         sd_bus_message_unref(reply);
         assert_int_equal(log_get_max_level(), LOG_CRIT);
         assert_property(bus, client, path, interface, "LogLevel", "s", "crit");
-        assert_error(call_wait(bus, client, path, properties, "Set", "ssv", interface, "LogLevel", "s", "loud"),
-                     "org.freedesktop.DBus.Error.InvalidArgs");
-        assert_error(call_wait(bus, client, path, properties, "Set", "ssv", interface, "LogTarget", "s", "kmsg"),
-                     "org.freedesktop.DBus.Error.PropertyReadOnly");
+        assert_error(
+                call_wait(bus, client, path, properties, "Set", "ssv", interface, "LogLevel", "s", "loud"),
+                "org.freedesktop.DBus.Error.InvalidArgs");
+        assert_error(
+                call_wait(bus, client, path, properties, "Set", "ssv", interface, "LogTarget", "s", "kmsg"),
+                "org.freedesktop.DBus.Error.PropertyReadOnly");
         log_set_max_level(before);
         sd_bus_close_unref(client);
 }
@@ -142,7 +144,8 @@ static void run_busctl(Bus *bus, char *output, size_t n, char *const *arguments)
         (void) close(fds[1]);
         for (;;) {
                 ended = 0;
-                assert_true(sd_event_add_io(bus->event, &source, fds[0], 1 /* EPOLLIN */, on_end, &ended) >= 0);
+                assert_true(sd_event_add_io(bus->event, &source, fds[0], 1 /* EPOLLIN */, on_end, &ended) >=
+                            0);
                 bus_run_until(bus, &ended);
                 source = sd_event_source_disable_unref(source);
                 got = read(fds[0], output + used, n - 1 - used);
@@ -167,10 +170,11 @@ static void test_busctl(void **state) {
         (void) snprintf(address, sizeof(address), "--address=%s", bus->address);
         fake_job_new(bus->fake);
         run_busctl(bus, output, sizeof(output),
-                   (char *[]) { (char *) "busctl", address, (char *) "call", (char *) "org.memunplug1",
-                                (char *) PATH, (char *) MANAGER, (char *) "Unplug", (char *) "tatsa{sv}",
-                                (char *) "0", (char *) "2", (char *) "40", (char *) "41", (char *) "",
-                                (char *) "1", (char *) "allow_partial", (char *) "b", (char *) "true", NULL });
+                   (char *[]){ (char *) "busctl", address, (char *) "call", (char *) "org.memunplug1",
+                               (char *) PATH, (char *) MANAGER, (char *) "Unplug", (char *) "tatsa{sv}",
+                               (char *) "0", (char *) "2", (char *) "40", (char *) "41", (char *) "",
+                               (char *) "1", (char *) "allow_partial", (char *) "b", (char *) "true",
+                               NULL });
         assert_string_equal(output, "uo 2 \"/org/memunplug1/job/_2\"\n");
         assert_string_equal(fake_parameters(bus->fake), "{\"blocks\":[40,41],\"allowPartial\":true}");
 
@@ -181,9 +185,9 @@ static void test_busctl(void **state) {
         assert_non_null(strstr(output, "/org/memunplug1/job/_2\n"));
 
         run_busctl(bus, output, sizeof(output),
-                   (char *[]) { (char *) "busctl", address, (char *) "get-property", (char *) "org.memunplug1",
-                                (char *) "/org/memunplug1/job/_1", (char *) JOB, (char *) "State",
-                                (char *) "MoveBytes", NULL });
+                   (char *[]){ (char *) "busctl", address, (char *) "get-property",
+                               (char *) "org.memunplug1", (char *) "/org/memunplug1/job/_1", (char *) JOB,
+                               (char *) "State", (char *) "MoveBytes", NULL });
         assert_string_equal(output, "s \"queued\"\nt 1048576\n");
 }
 

@@ -68,7 +68,8 @@ static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *erro
         char *event;
 
         if (strcmp(sd_bus_message_get_sender(message), "org.freedesktop.DBus") == 0 ||
-            (strcmp(member, "PropertiesChanged") == 0 && strcmp(sd_bus_message_get_path(message), PATH) == 0))
+            (strcmp(member, "PropertiesChanged") == 0 &&
+             strcmp(sd_bus_message_get_path(message), PATH) == 0))
                 return 0;
         assert_true(listener->n < EVENTS_MAX);
         event = listener->events[listener->n++];
@@ -87,7 +88,8 @@ static int on_signal(sd_bus_message *message, void *userdata, sd_bus_error *erro
 static sd_bus *listener_new(Bus *bus, Listener *listener) {
         sd_bus *client = client_new(bus, geteuid() == 0 ? NOBODY : geteuid());
 
-        assert_true(sd_bus_match_signal(client, NULL, "org.memunplug1", NULL, NULL, NULL, on_signal, listener) >= 0);
+        assert_true(sd_bus_match_signal(client, NULL, "org.memunplug1", NULL, NULL, NULL, on_signal,
+                                        listener) >= 0);
         return client;
 }
 
@@ -109,8 +111,9 @@ static void test_life(void **state) {
         assert_string_equal(listener.events[0], "InterfacesAdded");
         assert_string_equal(listener.events[1], "JobNew");
         assert_string_equal(listener.events[2], "PropertiesChanged State=evacuating StartedAt=1500");
-        assert_string_equal(listener.events[3], "PropertiesChanged State=failed Cause=in_use EvacuatedBytes=4096 "
-                                                "FinishedAt=3000 Reason=A page is pinned.");
+        assert_string_equal(listener.events[3],
+                            "PropertiesChanged State=failed Cause=in_use EvacuatedBytes=4096 "
+                            "FinishedAt=3000 Reason=A page is pinned.");
         assert_string_equal(listener.events[4], "JobRemoved 1 /org/memunplug1/job/_1 failed");
         assert_string_equal(listener.events[5], "InterfacesRemoved");
         sd_bus_close_unref(client);
@@ -225,9 +228,10 @@ static void test_methods(void **state) {
 
 static void test_no_such_object(void **state) {
         static const char *const paths[] = {
-                "/org/memunplug1/job/_1", "/org/memunplug1/job/_02", "/org/memunplug1/job/2", "/org/memunplug1/job/_",
-                "/org/memunplug1/job/_4294967298", "/org/memunplug1/job/_2/x", "/org/memunplug1/job/__2",
-                "/org/memunplug1/job/_99999999999999999999999999",
+                "/org/memunplug1/job/_1",          "/org/memunplug1/job/_02",
+                "/org/memunplug1/job/2",           "/org/memunplug1/job/_",
+                "/org/memunplug1/job/_4294967298", "/org/memunplug1/job/_2/x",
+                "/org/memunplug1/job/__2",         "/org/memunplug1/job/_99999999999999999999999999",
         };
         Bus *bus = *state;
         sd_bus *client = client_new(bus, geteuid());
@@ -251,7 +255,8 @@ static void test_managed_objects(void **state) {
         fake_job_end(bus->fake, fake_job_new(bus->fake), JOB_DONE);
         fake_job_new(bus->fake);
         fake_job_new(bus->fake);
-        reply = call_wait(bus, client, PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL);
+        reply = call_wait(bus, client, PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects",
+                          NULL);
         assert_true(sd_bus_message_enter_container(reply, 'a', "{oa{sa{sv}}}") > 0);
         while (sd_bus_message_enter_container(reply, 'e', "oa{sa{sv}}") > 0) {
                 assert_true(sd_bus_message_read(reply, "o", &path) > 0);
@@ -281,8 +286,8 @@ static char *interface_of(const char *text, const char *name) {
 }
 
 static void compare_interface(Bus *bus, sd_bus *client, const char *path, const char *name) {
-        sd_bus_message *reply = call_wait(bus, client, path, "org.freedesktop.DBus.Introspectable", "Introspect",
-                                          NULL);
+        sd_bus_message *reply =
+                call_wait(bus, client, path, "org.freedesktop.DBus.Introspectable", "Introspect", NULL);
         char file[256], *text = calloc(1, 65536), *expected, *found;
         const char *xml;
         FILE *f;

@@ -62,7 +62,8 @@ static void test_jobs(void **state) {
 
         assert_text(call_wait(bus, client, PATH, MANAGER, "DescribeJob", "u", 1),
                     "{\"id\":1,\"source\":\"operator\",\"state\":\"done\"}");
-        assert_error(call_wait(bus, client, PATH, MANAGER, "DescribeJob", "u", 9), "org.memunplug1.NoSuchJob");
+        assert_error(call_wait(bus, client, PATH, MANAGER, "DescribeJob", "u", 9),
+                     "org.memunplug1.NoSuchJob");
         sd_bus_close_unref(client);
 }
 
@@ -83,7 +84,8 @@ static void test_changing(void **state) {
         assert_string_equal(fake_parameters(bus->fake),
                             "{\"sizeBytes\":2147483648,\"deadlineUsec\":5000000,\"allowPartial\":true}");
 
-        reply = call_wait(bus, client, PATH, MANAGER, "Unplug", "tatsa{sv}", (uint64_t) 0, 0, "PNP0C80:00", 0);
+        reply = call_wait(bus, client, PATH, MANAGER, "Unplug", "tatsa{sv}", (uint64_t) 0, 0, "PNP0C80:00",
+                          0);
         assert_false(sd_bus_message_is_method_error(reply, NULL));
         sd_bus_message_unref(reply);
         assert_string_equal(fake_parameters(bus->fake), "{\"device\":\"PNP0C80:00\"}");
@@ -103,17 +105,18 @@ static void test_changing(void **state) {
         sd_bus_close_unref(client);
 }
 
-static sd_bus_message *with_option(Bus *bus, sd_bus *client, const char *member, const char *key, const char *type,
-                                   uint64_t value) {
-        return call_wait(bus, client, PATH, MANAGER, member, "tatsa{sv}", (uint64_t) 4096, 0, "", 1, key, type,
-                         value);
+static sd_bus_message *with_option(Bus *bus, sd_bus *client, const char *member, const char *key,
+                                   const char *type, uint64_t value) {
+        return call_wait(bus, client, PATH, MANAGER, member, "tatsa{sv}", (uint64_t) 4096, 0, "", 1, key,
+                         type, value);
 }
 
 static sd_bus_message *with_blocks(Bus *bus, sd_bus *client, size_t n, uint64_t value) {
         static const uint64_t zero = 0;
         sd_bus_message *message = NULL, *reply;
 
-        assert_true(sd_bus_message_new_method_call(client, &message, "org.memunplug1", PATH, MANAGER, "Unplug") >= 0);
+        assert_true(sd_bus_message_new_method_call(client, &message, "org.memunplug1", PATH, MANAGER,
+                                                   "Unplug") >= 0);
         assert_true(sd_bus_message_append(message, "t", zero) >= 0);
         assert_true(sd_bus_message_open_container(message, 'a', "t") >= 0);
         for (size_t i = 0; i < n; i++)
@@ -132,7 +135,8 @@ static void test_bad_arguments(void **state) {
 
         (void) memset(name, 'x', sizeof(name) - 1);
         name[sizeof(name) - 1] = '\0';
-        assert_error(call_wait(bus, client, PATH, MANAGER, "Unplug", "tatsa{sv}", UINT64_MAX, 0, "", 0), INVALID_ARGS);
+        assert_error(call_wait(bus, client, PATH, MANAGER, "Unplug", "tatsa{sv}", UINT64_MAX, 0, "", 0),
+                     INVALID_ARGS);
         assert_error(call_wait(bus, client, PATH, MANAGER, "Plan", "tatsa{sv}", (uint64_t) 0, 0, name, 0),
                      INVALID_ARGS);
         assert_error(with_blocks(bus, client, DEMAND_BLOCKS_MAX + 1, 1), INVALID_ARGS);
@@ -145,7 +149,8 @@ static void test_bad_arguments(void **state) {
         assert_error(with_option(bus, client, "Replug", "deadline_usec", "t", 1), INVALID_ARGS);
         assert_error(with_option(bus, client, "Plan", "allow_partial", "b", 1), INVALID_ARGS);
         assert_error(call_wait(bus, client, PATH, MANAGER, "Unplug", "tatsa{sv}", (uint64_t) 1, 0, "", 2,
-                               "deadline_usec", "t", (uint64_t) 1, "deadline_usec", "t", (uint64_t) 2), INVALID_ARGS);
+                               "deadline_usec", "t", (uint64_t) 1, "deadline_usec", "t", (uint64_t) 2),
+                     INVALID_ARGS);
         assert_error(call_wait(bus, client, PATH, MANAGER, "Unplug", "s", "1G"), INVALID_ARGS);
         assert_error(call_wait(bus, client, PATH, MANAGER, "Cancel", "t", (uint64_t) 1), INVALID_ARGS);
         assert_error(call_wait(bus, client, PATH, MANAGER, "Frobnicate", NULL),
@@ -167,12 +172,12 @@ static void test_errors(void **state) {
                   "No memory device has the name X." },
                 { "org.memunplug.Refused", "reason", "Because.", "org.memunplug1.Refused", "Because." },
                 { "org.memunplug.Busy", "reason", "Full.", "org.memunplug1.Busy", "Full." },
-                { "org.memunplug.NothingRemovable", "reason", "100% used %s%n.", "org.memunplug1.NothingRemovable",
-                  "100% used %s%n." },
+                { "org.memunplug.NothingRemovable", "reason", "100% used %s%n.",
+                  "org.memunplug1.NothingRemovable", "100% used %s%n." },
                 { "org.varlink.service.InvalidParameter", "parameter", "sizeBytes", INVALID_ARGS,
                   "The argument 'size_bytes' is missing, not valid, or one too many." },
-                { "org.varlink.service.PermissionDenied", NULL, NULL, "org.freedesktop.DBus.Error.AccessDenied",
-                  "The operation did not succeed." },
+                { "org.varlink.service.PermissionDenied", NULL, NULL,
+                  "org.freedesktop.DBus.Error.AccessDenied", "The operation did not succeed." },
                 { "org.varlink.service.ExpectedMore", NULL, NULL, "org.freedesktop.DBus.Error.Failed",
                   "The operation did not succeed." },
         };
@@ -224,8 +229,9 @@ static void test_memory_changes(void **state) {
         sd_bus *client = client_new(bus, geteuid());
         unsigned n = 0;
 
-        assert_true(sd_bus_match_signal(client, NULL, "org.memunplug1", PATH, "org.freedesktop.DBus.Properties",
-                                        "PropertiesChanged", on_changed, &n) >= 0);
+        assert_true(sd_bus_match_signal(client, NULL, "org.memunplug1", PATH,
+                                        "org.freedesktop.DBus.Properties", "PropertiesChanged", on_changed,
+                                        &n) >= 0);
         for (unsigned i = 0; i < 100; i++)
                 fake_tell(bus->fake, QUEUE_BLOCK_CHANGED, NULL);
         bus_run_until(bus, &n);
