@@ -36,13 +36,7 @@ int operation_arguments_parse(OperationId id, json_object *parameters, Operation
                               const char **ret_parameter);
 void operation_arguments_clear(OperationArguments *arguments);
 
-/* A job that a stream tells about. */
-typedef struct JobWatch {
-        uint32_t id;
-        JobState state;          /* as it was told */
-        uint64_t told_at;
-        bool dirty;              /* there is progress that was not told */
-} JobWatch;
+typedef struct JobWatch JobWatch; /* operation-stream.h */
 
 struct OperationCall {
         const OperationContext *context;
@@ -96,12 +90,3 @@ int operation_monitor(OperationCall *call);
 
 /* Tells each change of one job until it has ended. */
 int operation_follow(OperationCall *call, const Job *job);
-
-/* Of streams: one job changed; now, or when it is time again. tell sends it. */
-typedef int (*JobTeller)(OperationCall *call, const Job *job);
-JobWatch *operation_watch(OperationCall *call, const Job *job);     /* as told now; NULL: memory is short */
-void operation_watch_changed(OperationCall *call, JobWatch *watch, const Job *job, JobTeller tell);
-void operation_watches_flush(OperationCall *call, JobTeller tell);  /* those whose time has come */
-uint64_t operation_watches_next(const OperationCall *call);         /* when one is due, or UINT64_MAX */
-void operation_timer_arm(OperationCall *call, uint64_t when);       /* UINT64_MAX: off */
-uint64_t operation_now(const OperationCall *call);

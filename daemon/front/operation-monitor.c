@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "front/json.h"
-#include "front/operation-internal.h"
+#include "front/operation-stream.h"
 #include "util/json.h"
 
 static int tell(OperationCall *call, const char *event, const char *key, json_object *value) {

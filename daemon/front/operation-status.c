@@ -13,11 +13,9 @@ static uint64_t removable_bytes(const BlockTable *table, const GuardPolicy *poli
         uint64_t bytes = 0;
 
         for (size_t i = 0; i < table->n_blocks; i++) {
-                CLEANUP(freep) char *reason = NULL;
-                Verdict verdict;
+                Verdict verdict = guard_verdict(&table->blocks[i], policy);
 
-                if (guard_block(table, &table->blocks[i], policy, &verdict, &reason) >= 0 &&
-                    (verdict == VERDICT_FREE || verdict == VERDICT_MOVABLE))
+                if (verdict == VERDICT_FREE || verdict == VERDICT_MOVABLE)
                         bytes += table->block_size;
         }
         return bytes;

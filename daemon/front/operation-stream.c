@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "front/json.h"
-#include "front/operation-internal.h"
+#include "front/operation-stream.h"
 #include "util/json.h"
 
 uint64_t operation_now(const OperationCall *call) {

@@ -54,9 +54,9 @@ typedef struct OperationContext {
 
 /* How a front takes replies of one call. continues is true for all but the last reply of a
  * stream. reply and error own nothing: parameters is borrowed. A negative return ends the call.
- * error_name is "org.memunplug.NoSuchBlock" or "org.varlink.service.InvalidParameter" and so on. parameters is
- * NULL if there are none, as in the only reply of an empty list. is_full may be NULL; while it says true, lists
- * wait and progress is left out, until operation_call_resume(). */
+ * error_name is "org.memunplug.NoSuchBlock" or "org.varlink.service.InvalidParameter" and so on. parameters
+ * is NULL if there are none, as in the only reply of an empty list. is_full may be NULL; while it says true,
+ * lists wait and progress is left out, until operation_call_resume(). */
 typedef struct OperationSink {
         int (*reply)(void *userdata, json_object *parameters, bool continues);
         int (*error)(void *userdata, const char *error_name, json_object *parameters);
@@ -69,7 +69,8 @@ typedef struct OperationCall OperationCall; /* a stream that is still open */
 /* Runs one call. parameters: object or NULL. more: the caller wants a stream. caller: for the record,
  * "uid 1000". Everything is answered through the sink exactly once (a stream: until its last reply). If the
  * call goes on after return, *ret is set and the front must free it when the peer goes away; the sink's last
- * reply or error tells that it is over (then free it too; may be done from within). Otherwise *ret is NULL. */
+ * reply or error tells that it is over (then free it too; may be done from within). Otherwise *ret is NULL.
+ */
 int operation_run(const OperationContext *context, const Operation *operation, json_object *parameters,
                   bool more, const char *caller, const OperationSink *sink, OperationCall **ret);
 void operation_call_resume(OperationCall *call); /* the sink is not full any more; may end the call */

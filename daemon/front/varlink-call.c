@@ -73,7 +73,7 @@ static int call_answer(VarlinkCall *call, const char *error, json_object *parame
                 size_t before = varlink_buffer_length(&connection->out);
 
                 r = varlink_message_write(&connection->out, error, parameters, continues);
-                /* One large answer is as large as the machine; a heap of them is a peer that does not read. */
+                /* One answer is as large as the machine; a heap of them is a peer that does not read. */
                 if (r >= 0 && before > 0 && varlink_buffer_length(&connection->out) > VARLINK_QUEUE_MAX) {
                         varlink_server_log(connection->server, connection, 0, "does not read its replies");
                         r = -ENOBUFS;
