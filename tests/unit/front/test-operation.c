@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What each operation answers: with a queue that does as the test says, through a sink that writes it
+ * down. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "front/operation-internal.h"
+#include "operation-fixture.h"
+
+static void test_table(void **state) {
+        for (OperationId id = 0; id < _OPERATION_MAX; id++) {
+                const Operation *operation = operation_get(id);
+
+                assert_int_equal(operation->id, id);
+                assert_ptr_equal(operation_find(operation->name), operation);
+        }
+        assert_null(operation_find("Nope"));
+        assert_null(operation_find(""));
+        assert_null(operation_find("getstatus"));
+        assert_string_equal(operation_get(OPERATION_UNPLUG)->polkit_action, "org.memunplug1.unplug");
+        assert_null(operation_get(OPERATION_PLAN)->polkit_action);
+}
+
+static void test_status(void **state) {
+        static const char *const health[] = { "a note", NULL };
+        Test *t = *state;
+
+        expect(t, "GetStatus", NULL, false,
+               "last {\"version\":\"1.2\",\"engine\":\"kmod\",\"blockSizeBytes\":134217728,"
+               "\"onlineBytes\":402653184,"
+               "\"removableBytes\":134217728,\"sources\":[{\"source\":\"acpi\",\"active\":false,"
+               "\"reason\":\"no gate\"},{\"source\":\"operator\",\"active\":true}],\"health\":[]}\n");
+        t->engine = (Engine) { .kind = ENGINE_SYSFS, .reason = "no module" };
+        t->context.hypervisor = "kvm";
+        t->context.acpi_active = true;
+        t->context.acpi_reason = NULL;
+        t->context.health = health;
+        t->queue.table_error = -EIO;
+        (void) fake_queue_add_job(&t->queue, JOB_DONE);
+        (void) fake_queue_add_job(&t->queue, JOB_EVACUATING);
+        assert_int_equal(run(t, "GetStatus", "{}", true), 0);
+        assert_true(log_has(t, "\"engine\":\"sysfs\",\"engineReason\":\"no module\",\"hypervisor\":\"kvm\","
+                               "\"blockSizeBytes\":0"));
+        assert_true(log_has(t, "{\"source\":\"acpi\",\"active\":true}"));
+        assert_true(log_has(t, "\"job\":{\"id\":12,"));
+        assert_true(log_has(t, "\"health\":[\"a note\",\"cannot read the memory blocks: Input/output "
+                               "error\"]"));
+}
+
+static void test_expected_more(void **state) {
+        static const char *const names[] = { "ListBlocks", "ListDevices", "ListJobs", "Monitor" };
+        Test *t = *state;
+
+        for (size_t i = 0; i < 4; i++)
+                expect(t, names[i], NULL, false, "error org.varlink.service.ExpectedMore -\n");
+        expect(t, "ListBlocks", "{\"x\":1}", false,
+               "error org.varlink.service.InvalidParameter {\"parameter\":\"x\"}\n");
+}
+
+static void test_list_blocks(void **state) {
+        Test *t = *state;
+
+        t->queue.table.n_blocks = 1;
+        expect(t, "ListBlocks", NULL, true,
+               "last {\"block\":{\"index\":0,\"physicalAddress\":0,\"sizeBytes\":134217728,"
+               "\"state\":\"online\","
+               "\"zone\":\"Normal\",\"node\":0,\"device\":\"boot\",\"usedBytes\":0,\"unmovableBytes\":0,"
+               "\"verdict\":\"guarded\",\"reason\":\"in zone Normal, where the kernel keeps its own data; "
+               "only "
+               "zone Movable is tried (TryKernelZones=)\"}}\n");
+        t->queue.table.n_blocks = 0;
+        expect(t, "ListBlocks", NULL, true, "last -\n");
+        t->queue.table.n_blocks = FAKE_BLOCKS;
+        assert_int_equal(run(t, "ListBlocks", NULL, true), 0);
+        assert_true(log_has(t, "part {\"block\":{\"index\":1,"));
+        assert_true(log_has(t, "part {\"block\":{\"index\":32,"));
+        assert_true(log_has(t, "last {\"block\":{\"index\":33,\"physicalAddress\":4429185024,"
+                               "\"sizeBytes\":134217728,"
+                               "\"state\":\"offline\",\"zone\":\"Movable\",\"node\":0,"
+                               "\"device\":\"PNP0C80:00\","
+                               "\"verdict\":\"offline\",\"reason\":\"offline already\"}}"));
+        forget_log(t);
+        t->queue.table_error = -EIO;
+        expect(t, "ListBlocks", NULL, true,
+               "error org.memunplug.Failed {\"reason\":\"Cannot read the memory blocks: Input/output "
+               "error\"}\n");
+}
+
+static void test_list_others(void **state) {
+        Test *t = *state;
+
+        expect(t, "ListDevices", NULL, true,
+               "part {\"device\":{\"name\":\"boot\",\"kind\":\"boot\",\"firstBlock\":0,\"blocks\":2,"
+               "\"sizeBytes\":268435456,\"onlineBytes\":268435456,\"node\":0,\"moveBytes\":1048576,"
+               "\"verdict\":\"guarded\",\"reason\":\"2 of its 2 blocks cannot go, the first is block 0: in "
+               "zone "
+               "Normal, where the kernel keeps its own data; only zone Movable is tried "
+               "(TryKernelZones=)\"}}\n"
+               "last {\"device\":{\"name\":\"PNP0C80:00\",\"kind\":\"acpi_dimm\",\"firstBlock\":32,"
+               "\"blocks\":2,"
+               "\"sizeBytes\":268435456,\"onlineBytes\":134217728,\"moveBytes\":2097152,"
+               "\"verdict\":\"movable\"}}\n");
+        expect(t, "ListJobs", NULL, true, "last -\n");
+        expect(t, "ListJobs", "{\"id\":11}", false, "error org.memunplug.NoSuchJob {\"id\":11}\n");
+        (void) fake_queue_add_job(&t->queue, JOB_DONE);
+        (void) fake_queue_add_job(&t->queue, JOB_QUEUED);
+        assert_int_equal(run(t, "ListJobs", NULL, true), 0);
+        assert_true(log_has(t, "part {\"job\":{\"id\":11,"));
+        assert_true(log_has(t, "last {\"job\":{\"id\":12,"));
+        forget_log(t);
+        assert_int_equal(run(t, "ListJobs", "{\"id\":11}", true), 0);
+        expect_start(t, "last {\"job\":{\"id\":11,");
+}
+
+/* A reader that takes its time gets all there is by the time it is there. */
+static void test_list_waits(void **state) {
+        Test *t = *state;
+
+        t->full = true;
+        expect(t, "ListBlocks", NULL, true, "");
+        assert_non_null(t->call);
+        operation_call_resume(t->call);
+        expect_log(t, "");
+        t->full = false;
+        t->queue.table.n_blocks = 2;
+        operation_call_resume(t->call);
+        assert_null(t->call);
+        assert_true(log_has(t, "part {\"block\":{\"index\":0,"));
+        assert_true(log_has(t, "last {\"block\":{\"index\":1,"));
+}
+
+static void test_list_refused(void **state) {
+        Test *t = *state;
+
+        t->refuse = -ECONNRESET;
+        assert_int_equal(run(t, "ListBlocks", NULL, true), -ECONNRESET);
+        assert_null(t->call);
+        forget_log(t);
+        t->full = true;
+        assert_int_equal(run(t, "ListBlocks", NULL, true), 0);
+        t->full = false;
+        operation_call_resume(t->call);
+        operation_call_resume(t->call); /* it is over: nothing more comes */
+        assert_non_null(t->call);
+        assert_null(strchr(strchr(t->log, '\n') + 1, '\n'));
+        t->call = operation_call_free(t->call);
+}
+
+static void test_plan(void **state) {
+        static const struct {
+                PlanOutcome outcome;
+                const char *log;
+        } table[] = {
+                { PLAN_NO_SUCH_BLOCK, "error org.memunplug.NoSuchBlock {\"block\":7}\n" },
+                { PLAN_NO_SUCH_DEVICE, "error org.memunplug.NoSuchDevice {\"device\":\"dimm0\"}\n" },
+        };
+        Test *t = *state;
+
+        expect(t, "Plan", "{\"device\":\"dimm0\"}", false,
+               "last {\"steps\":[{\"block\":32,\"sizeBytes\":134217728,\"moveBytes\":2097152,"
+               "\"zone\":\"Movable\","
+               "\"node\":0,\"device\":\"PNP0C80:00\"}],\"refused\":[],\"feasible\":true,"
+               "\"removableBytes\":0,"
+               "\"moveBytes\":0,\"freeBytes\":0,\"reserveBytes\":0}\n");
+        for (PlanOutcome o = PLAN_NOTHING_REMOVABLE; o < _PLAN_OUTCOME_MAX; o++) {
+                t->queue.plan_outcome = o;
+                expect(t, "Plan", "{\"device\":\"dimm0\"}", false,
+                       "last {\"steps\":[],\"refused\":[],\"feasible\":false,\"removableBytes\":0,"
+                       "\"moveBytes\":0,"
+                       "\"freeBytes\":0,\"reserveBytes\":0,\"reason\":\"because\"}\n");
+        }
+        for (size_t i = 0; i < 2; i++) {
+                t->queue.plan_outcome = table[i].outcome;
+                expect(t, "Plan", "{\"device\":\"dimm0\"}", false, table[i].log);
+        }
+        assert_int_equal(t->queue.n_submitted, 0);
+}
+
+static void test_not_accepted(void **state) {
+        static const char *const names[_CAUSE_MAX] = {
+                [CAUSE_REFUSED] = "org.memunplug.Refused {\"reason\":\"why\"}",
+                [CAUSE_NOTHING_REMOVABLE] = "org.memunplug.NothingRemovable {\"reason\":\"why\"}",
+                [CAUSE_IN_USE] = "org.memunplug.NothingRemovable {\"reason\":\"why\"}",
+                [CAUSE_BUSY] = "org.memunplug.Busy {\"reason\":\"why\"}",
+                [CAUSE_NO_ROOM] = "org.memunplug.Refused {\"reason\":\"why\"}",
+                [CAUSE_DEADLINE] = "org.memunplug.Failed {\"reason\":\"why\"}",
+                [CAUSE_CANCELLED] = "org.memunplug.Failed {\"reason\":\"why\"}",
+                [CAUSE_INTERRUPTED] = "org.memunplug.Failed {\"reason\":\"why\"}",
+                [CAUSE_STUCK] = "org.memunplug.Failed {\"reason\":\"why\"}",
+                [CAUSE_SYSTEM] = "org.memunplug.Failed {\"reason\":\"why\"}",
+                [CAUSE_NO_SUCH_BLOCK] = "org.memunplug.NoSuchBlock {\"block\":7}",
+                [CAUSE_NO_SUCH_DEVICE] = "org.memunplug.NoSuchDevice {\"device\":\"dimm0\"}",
+        };
+        Test *t = *state;
+
+        t->queue.submit_reason = "why";
+        for (JobCause cause = CAUSE_REFUSED; cause < _CAUSE_MAX; cause++) {
+                char log[200];
+
+                t->queue.submit_cause = cause;
+                (void) snprintf(log, sizeof(log), "error %s\n", names[cause]);
+                expect(t, "Unplug", "{\"device\":\"dimm0\"}", cause % 2 == 0, log);
+        }
+        t->queue.submit_cause = CAUSE_BUSY;
+        t->queue.submit_reason = NULL;
+        expect(t, "Unplug", "{\"device\":\"dimm0\"}", false, "error org.memunplug.Busy "
+                                                             "{\"reason\":\"busy\"}\n");
+        t->queue.submit_error = -ESHUTDOWN;
+        expect(t, "Replug", "{\"sizeBytes\":1}", false,
+               "error org.memunplug.Busy {\"reason\":\"the service is being stopped\"}\n");
+        t->queue.submit_error = -EIO;
+        expect(t, "Replug", "{\"sizeBytes\":1}", false,
+               "error org.memunplug.Failed "
+               "{\"reason\":\"Cannot accept the request: Input/output error\"}\n");
+        assert_int_equal(t->queue.n_slots, 0);
+}
+
+static void test_accepted(void **state) {
+        Test *t = *state;
+
+        assert_int_equal(run(t, "Unplug", "{\"blocks\":[33,32],\"deadlineUsec\":7,\"allowPartial\":true}",
+                             false), 0);
+        assert_null(t->call);
+        expect_start(t, "last {\"job\":{\"id\":11,");
+        assert_int_equal(t->queue.demand.source, SOURCE_OPERATOR);
+        assert_string_equal(t->queue.demand.caller, "uid 1000");
+        assert_int_equal(t->queue.demand.kind, DEMAND_UNPLUG);
+        assert_int_equal(t->queue.demand.n_blocks, 2);
+        assert_int_equal(t->queue.demand.deadline_usec, 7);
+        forget_log(t);
+        /* Over before anybody could watch. */
+        t->queue.submit_state = JOB_DONE;
+        assert_int_equal(run(t, "Replug", "{\"sizeBytes\":5}", true), 0);
+        assert_null(t->call);
+        assert_true(log_has(t, "\"operation\":\"replug\""));
+        assert_int_equal(t->queue.demand.kind, DEMAND_REPLUG);
+        assert_int_equal(t->queue.n_slots, 0);
+}
+
+static void test_cancel(void **state) {
+        Test *t = *state;
+
+        expect(t, "Cancel", "{\"id\":11}", false, "error org.memunplug.NoSuchJob {\"id\":11}\n");
+        (void) fake_queue_add_job(&t->queue, JOB_EJECTING);
+        t->queue.cancel_cause = CAUSE_BUSY;
+        expect(t, "Cancel", "{\"id\":11}", false,
+               "error org.memunplug.Busy {\"reason\":\"the device is being ejected, which cannot be "
+               "stopped\"}\n");
+        t->queue.cancel_cause = CAUSE_NONE;
+        assert_int_equal(run(t, "Cancel", "{\"id\":11}", false), 0);
+        expect_job(t, "last", "ejecting");
+}
+
+static void test_explain(void **state) {
+        Test *t = *state;
+
+        expect(t, "Explain", "{\"block\":5}", false, "error org.memunplug.NoSuchBlock {\"block\":5}\n");
+        expect(t, "Explain", "{\"block\":32}", false,
+               "last {\"verdict\":\"movable\",\"classes\":[{\"class\":\"free\",\"bytes\":104857600},"
+               "{\"class\":\"pinned\",\"bytes\":4096}],\"blockers\":[{\"physicalAddress\":4096,"
+               "\"class\":\"pinned\","
+               "\"refCount\":3,\"mapCount\":1}]}\n");
+        t->engine.survey_error = -EOPNOTSUPP;
+        expect(t, "Explain", "{\"block\":32}", false,
+               "last {\"verdict\":\"movable\",\"classes\":[],\"blockers\":[]}\n");
+        t->engine.survey_error = -EIO;
+        expect(t, "Explain", "{\"block\":32}", false,
+               "error org.memunplug.Failed "
+               "{\"reason\":\"Cannot look into the block: Input/output error\"}\n");
+        expect(t, "Explain", "{\"block\":33}", false,
+               "last {\"verdict\":\"offline\",\"reason\":\"offline already\",\"classes\":[],"
+               "\"blockers\":[]}\n");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, operation_setup, operation_teardown)
+                TEST(test_table),
+                TEST(test_status),
+                TEST(test_expected_more),
+                TEST(test_list_blocks),
+                TEST(test_list_others),
+                TEST(test_list_waits),
+                TEST(test_list_refused),
+                TEST(test_plan),
+                TEST(test_not_accepted),
+                TEST(test_accepted),
+                TEST(test_cancel),
+                TEST(test_explain),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
