@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""check-units.py TOP SERVICE: the files that connect the service to systemd, the bus and polkit are what their readers
-accept, agree with each other and with the program, and keep the service in its sandbox."""
+"""check-units.py TOP SERVICE OWNERS_SERVICE: the files that connect the services to systemd, the bus and polkit are
+what their readers accept, agree with each other and with the program, and keep the services in their sandboxes."""
 import pathlib
 import re
 import shutil
@@ -25,14 +25,14 @@ def run(*command: str) -> list[str]:
     return [] if done.returncode == 0 else [f"{' '.join(command)}: {done.stdout}{done.stderr}"]
 
 
-def check_service(top: pathlib.Path, service: pathlib.Path) -> list[str]:
+def check_service(service: pathlib.Path, socket: pathlib.Path) -> list[str]:
     """What it starts need not be installed here: that line is replaced by something that is."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         text = re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", service.read_text(), flags=re.M)
-        (folder / "memunplugd.service").write_text(text)
-        shutil.copy(top / "units/memunplugd.socket", folder)
-        units = [str(folder / "memunplugd.service"), str(folder / "memunplugd.socket")]
+        (folder / service.name).write_text(text)
+        shutil.copy(socket, folder)
+        units = [str(folder / service.name), str(folder / socket.name)]
         return (run("systemd-analyze", "verify", "--man=no", *units) +
                 run("systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_MAX}", units[0]))
 
@@ -100,8 +100,9 @@ def check_polkit(top: pathlib.Path) -> list[str]:
 
 
 def main() -> int:
-    top, service = map(pathlib.Path, sys.argv[1:3])
-    wrong = (check_service(top, service) + check_catalog(top) + check_bus_policy(top) + check_polkit(top) +
+    top, service, owners = map(pathlib.Path, sys.argv[1:4])
+    wrong = (check_service(service, top / "units/memunplugd.socket") +
+             check_service(owners, top / "units/memunplug-owners.socket") + check_catalog(top) + check_bus_policy(top) + check_polkit(top) +
              run("systemd-sysusers", "--dry-run", str(top / "units/memunplug.sysusers")))
     print("\n".join(wrong) or "all well")
     return 1 if wrong else 0
