@@ -109,8 +109,7 @@ static int receive_reply(OwnersQuery *q) {
         return q->reply.last;
 }
 
-/* Changes: the query goes on, or is over. A peer that refuses may have closed before it has read all: what
- * it said before that counts more than that it does not listen. */
+/* Changes: the query goes on, or is over. */
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         OwnersQuery *q = userdata;
         int r = 0;
@@ -157,7 +156,8 @@ static int start(OwnersQuery *q, sd_event *event, const char *path, uint64_t tim
         r = sd_event_add_io(event, &q->io, q->fd, EPOLLOUT, on_io, q);
         if (r < 0)
                 return r;
-        return sd_event_add_time_relative(event, &q->timer, CLOCK_MONOTONIC, timeout_usec, 1000, on_timer, q);
+        return sd_event_add_time_relative(event, &q->timer, CLOCK_MONOTONIC, timeout_usec, 1000, on_timer,
+                                          q);
 }
 
 int owners_query(sd_event *event, const char *socket_path, const uint64_t *addresses, size_t n,

@@ -11,7 +11,7 @@
 #include "util/owners-protocol.h"
 
 #define OWNERS_SOCKET "/run/memunplug/owners"
-#define OWNERS_TIMEOUT_USEC UINT64_C(1000000) /* the other side takes less than half of it */
+#define OWNERS_TIMEOUT_USEC UINT64_C(2000000) /* it ends by itself after half of it */
 
 typedef struct OwnersQuery OwnersQuery;
 
@@ -25,8 +25,8 @@ typedef struct OwnersQuery OwnersQuery;
  * The query may be freed from within. */
 typedef void (*OwnersCallback)(int error, const OwnersReply *reply, void *userdata);
 
-/* addresses: at most OWNERS_PAGES_MAX physical addresses of pages, as surveys find them; repeats are allowed.
- * -EINVAL: not such addresses, or a path too long. Whether there is somebody to ask is told by the
+/* addresses: at most OWNERS_PAGES_MAX physical addresses of pages, as surveys find them; repeats are
+ * allowed. -EINVAL: not such addresses, or a path too long. Whether there is somebody to ask is told by the
  * callback, never here. */
 int owners_query(sd_event *event, const char *socket_path, const uint64_t *addresses, size_t n,
                  uint64_t timeout_usec, OwnersCallback callback, void *userdata, OwnersQuery **ret);

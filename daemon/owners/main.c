@@ -23,7 +23,7 @@
 #define EXIT_INVALID_ARGUMENT 2
 #define EXIT_NO_PERMISSION 4
 
-/* The service waits for a second. Reads of page maps may wait for a lock of the process they are of, and
+/* The service waits for two seconds. Reads of page maps may wait for a lock of the process they are of, and
  * only a signal that kills ends that: what was found until then has been sent already. */
 #define SEARCH_USEC UINT64_C(400000)
 #define LIFE_USEC 900000
@@ -32,7 +32,8 @@
 
 /* Frames are shown to CAP_SYS_ADMIN, maps of others to CAP_SYS_PTRACE; and a page map belongs to the user
  * of its process, whose it is to open. */
-#define KEPT (PRIVILEGE_BIT(CAP_SYS_ADMIN) | PRIVILEGE_BIT(CAP_SYS_PTRACE) | PRIVILEGE_BIT(CAP_DAC_READ_SEARCH))
+#define KEPT \
+        (PRIVILEGE_BIT(CAP_SYS_ADMIN) | PRIVILEGE_BIT(CAP_SYS_PTRACE) | PRIVILEGE_BIT(CAP_DAC_READ_SEARCH))
 
 static const char *arg_user = NULL;
 
@@ -50,7 +51,7 @@ static int parse_arguments(int argc, char **argv) {
                 switch (c) {
                 case 'h':
                         printf("memunplug-owners [OPTIONS...]\n\n"
-                               "Say which processes map given pages, on the socket that is standard input.\n\n"
+                               "Say on the socket that is standard input which processes map pages.\n\n"
                                "Options:\n"
                                "  -h --help       Show this help\n"
                                "     --version    Show the version\n"

@@ -39,7 +39,7 @@ static int maps_add(Maps *maps) {
         return 0;
 }
 
-/* One character of an address, or what ends it. The first digit is checked by the place: there must be one. */
+/* One character of an address, or what ends it. There must be a digit at least: the place tells. */
 static int feed_address(Maps *maps, char c, uint64_t *address, char end) {
         int value = hex_value(c);
 

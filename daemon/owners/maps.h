@@ -22,8 +22,8 @@ typedef struct Maps {
         bool truncated;                /* there were more than MAPS_RANGES_MAX */
 } Maps;
 
-/* Takes text in pieces of any size; only the addresses at the start of each line are looked at. -EBADMSG: no such
- * text; -ENOMEM. */
+/* Takes text in pieces of any size; only the addresses at the start of each line are looked at.
+ * -EBADMSG: no such text; -ENOMEM. */
 int maps_feed(Maps *maps, const char *text, size_t n);
 /* -EBADMSG: the text ended within a line. */
 int maps_finish(Maps *maps);

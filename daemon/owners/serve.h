@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The one connection of a memunplug-owners process: who is at its other end, the request, the replies. Waits;
- * that it does not wait for ever is the main program's concern. */
+/* The one connection of a memunplug-owners process: who is at its other end, the request, the replies. It
+ * waits; that it does not wait for ever is the main program's concern. */
 #pragma once
 
 #include <stdint.h>

@@ -61,7 +61,8 @@ static bool addresses_are_valid(const uint64_t *addresses, size_t n, uint64_t pa
         return true;
 }
 
-int owners_request_encode(const OwnersRequest *request, uint64_t page_size, uint8_t ret[OWNERS_REQUEST_SIZE]) {
+int owners_request_encode(const OwnersRequest *request, uint64_t page_size,
+                          uint8_t ret[OWNERS_REQUEST_SIZE]) {
         WireRequest wire = { .n_addresses = (uint32_t) request->n_addresses };
 
         if (!addresses_are_valid(request->addresses, request->n_addresses, page_size))
@@ -128,7 +129,8 @@ static bool page_is_valid(const OwnersPage *page) {
 
 /* Only the last reply says how it ended, and it is one of the two at most. */
 static bool reply_is_valid(const OwnersReply *reply) {
-        if (reply->n_pages == 0 || reply->n_pages > OWNERS_PAGES_MAX || (reply->complete && reply->out_of_time) ||
+        if (reply->n_pages == 0 || reply->n_pages > OWNERS_PAGES_MAX ||
+            (reply->complete && reply->out_of_time) ||
             (!reply->last && (reply->complete || reply->out_of_time)))
                 return false;
         for (size_t i = 0; i < reply->n_pages; i++)

@@ -42,7 +42,8 @@ void owners_reply_add(OwnersReply *reply, size_t page, int32_t pid, const char *
 bool owners_reply_answers(const OwnersReply *reply, const OwnersRequest *request);
 
 /* page_size: a power of two. -EINVAL: no pages or too many, not aligned, or page 0. */
-int owners_request_encode(const OwnersRequest *request, uint64_t page_size, uint8_t ret[OWNERS_REQUEST_SIZE]);
+int owners_request_encode(const OwnersRequest *request, uint64_t page_size,
+                          uint8_t ret[OWNERS_REQUEST_SIZE]);
 /* -EBADMSG: anything that owners_request_encode() does not make. */
 int owners_request_decode(const void *data, size_t size, uint64_t page_size, OwnersRequest *ret);
 

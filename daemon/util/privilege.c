@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Gives up all capabilities but those to be kept, the user, and the ways to get them back; then looks for itself
- * whether that held. What is needed of them is for the service unit to say. */
+/* Gives up all capabilities but those to be kept, the user, and the ways to get them back; then looks for
+ * itself whether that held. What is needed of them is for the service unit to say. */
 #include "util/privilege.h"
 
 #include <cap-ng.h>
