@@ -74,7 +74,7 @@ int job_percent(const JobView *job) {
 
         if (state_is(job, "done"))
                 return 100;
-        if (state_is(job, "restoring") || job_is_final(job))
+        if (job_is_final(job) || (state_is(job, "restoring") && !job_is_replug(job)))
                 return -1; /* what was done is being undone, or was */
         if (job_is_replug(job))
                 move = moved = 0;
@@ -155,6 +155,13 @@ int job_tell_blockers(const Ctl *ctl, FILE *stream, json_object *blockers) {
         return table_print(table, NULL, NULL);
 }
 
+/* As exact as anybody wants to know. */
+static const char *format_took(uint64_t usec, char buffer[FORMAT_SIZE_MAX]) {
+        uint64_t grain = usec < 1000 ? 1 : usec < 1000000 ? 1000 : usec < 60000000 ? 100000 : 1000000;
+
+        return format_duration((usec + grain / 2) / grain * grain, buffer);
+}
+
 static void tell_success(const Ctl *ctl, const JobView *job) {
         char size[FORMAT_SIZE_MAX], requested[FORMAT_SIZE_MAX], took[FORMAT_SIZE_MAX];
         bool partial = state_is(job, "partial");
@@ -166,7 +173,7 @@ static void tell_success(const Ctl *ctl, const JobView *job) {
             output_size(ctl, known(job->removed), size), partial ? " of " : "",
             partial ? output_size(ctl, known(job->requested), requested) : "", job->device ? " (" : "",
             job->device ?: "", job->device ? ")" : "", timed ? " in " : "",
-            timed ? format_duration(job->finished - job->started, took) : "");
+            timed ? format_took(job->finished - job->started, took) : "");
 }
 
 int job_tell_end(const Ctl *ctl, const JobView *job) {
@@ -178,7 +185,7 @@ int job_tell_end(const Ctl *ctl, const JobView *job) {
                 return CTL_DONE;
         say(stderr, "Job %" PRId64 " %s%s%s%s", (int64_t) job->id,
             state_is(job, "cancelled") ? "was cancelled" :
-            state_is(job, "partial") ? "ended early" :
+            state_is(job, "partial") ? "was done in part" :
             state_is(job, "failed") ? "failed" : "ended in a state that is not known here",
             job->reason ? ": " : "", job->reason ?: "", full_stop(job->reason ?: ""));
         if (ctl->json == CTL_JSON_OFF)

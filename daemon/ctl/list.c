@@ -27,7 +27,7 @@ static void add_range(Table *table, json_object *block) {
                 table_text(table, NULL);
                 return;
         }
-        (void) snprintf(range, sizeof(range), "%#" PRIx64 "-%#" PRIx64, address, address + size - 1);
+        (void) snprintf(range, sizeof(range), "0x%" PRIx64 "-0x%" PRIx64, address, address + size - 1);
         table_text(table, range);
 }
 

@@ -10,7 +10,17 @@
 #include "util/cleanup.h"
 #include "util/json.h"
 
-static int show_steps(const Ctl *ctl, json_object *steps) {
+/* Without a survey nobody knows what is in use. */
+static bool is_move_known(json_object *steps) {
+        uint64_t bytes;
+
+        for (size_t i = 0; steps && i < json_object_array_length(steps); i++)
+                if (!field_uint(json_object_array_get_idx(steps, i), "moveBytes", &bytes))
+                        return false;
+        return true;
+}
+
+static int show_steps(const Ctl *ctl, json_object *steps, bool feasible) {
         static const TableColumn columns[] = {
                 { "BLOCK", TABLE_RIGHT }, { "SIZE", TABLE_RIGHT }, { "MOVE", TABLE_RIGHT },
                 { "ZONE", 0 },            { "NODE", TABLE_RIGHT }, { "DEVICE", 0 },
@@ -31,7 +41,7 @@ static int show_steps(const Ctl *ctl, json_object *steps) {
                 table_string(table, step, "device");
         }
         if (table_rows(table) > 0 && !ctl->no_legend)
-                fputs("\nWould go, in this order:\n", stdout);
+                fputs(feasible ? "\nWould go, in this order:\n" : "\nCould go:\n", stdout);
         return table_print(table, NULL, NULL);
 }
 
@@ -59,15 +69,17 @@ static int show_refused(const Ctl *ctl, json_object *refused) {
 
 static int show_plan(const Ctl *ctl, json_object *plan, bool feasible) {
         char a[FORMAT_SIZE_MAX], b[FORMAT_SIZE_MAX], c[FORMAT_SIZE_MAX], d[FORMAT_SIZE_MAX];
+        json_object *steps = field_array(plan, "steps");
         const char *reason = field_string(plan, "reason");
         int code;
 
         say(stdout, "%s%s%s%s", feasible ? "Can be done" : "Cannot be done", reason ? ": " : "",
             reason ?: "", full_stop(reason ?: ""));
-        say(stdout, "%s would go, %s of it in use and moved; %s are free elsewhere, %s of that is reserve.",
-            field_size(ctl, plan, "removableBytes", a), field_size(ctl, plan, "moveBytes", b),
+        say(stdout, "%s %s go, %s of it in use and moved; %s are free elsewhere, %s of that is reserve.",
+            field_size(ctl, plan, "removableBytes", a), feasible ? "would" : "could",
+            is_move_known(steps) ? field_size(ctl, plan, "moveBytes", b) : "an unknown part",
             field_size(ctl, plan, "freeBytes", c), field_size(ctl, plan, "reserveBytes", d));
-        code = show_steps(ctl, field_array(plan, "steps"));
+        code = show_steps(ctl, steps, feasible);
         return code == CTL_DONE ? show_refused(ctl, field_array(plan, "refused")) : code;
 }
 

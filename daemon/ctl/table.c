@@ -169,7 +169,7 @@ void table_address(Table *table, json_object *object, const char *key) {
                 table_text(table, NULL);
                 return;
         }
-        (void) snprintf(buffer, sizeof(buffer), "%#" PRIx64, value);
+        (void) snprintf(buffer, sizeof(buffer), "0x%" PRIx64, value);
         table_text(table, buffer);
 }
 

@@ -49,7 +49,7 @@ static int error_own(const char *name, json_object *parameters) {
                 const char *name, *says, *next;
                 int code;
         } errors[] = {
-                { "NothingRemovable", "Nothing of it can be removed now", "'memunplugctl blocks' shows why",
+                { "NothingRemovable", "Not possible now", "'memunplugctl blocks' shows what is",
                   CTL_FAILED },
                 { "Refused", "Refused", "'memunplugctl plan' and memunplugd.conf(5) tell more",
                   CTL_REFUSED },

@@ -165,6 +165,8 @@ def test_plan():
           "   47 128M   0B Movable    0 -\n\nCannot go:\nBLOCK DEVICE VERDICT REASON\n"
           "    3 -      guarded policy keeps it\n")
     equal(result.calls, [{"method": "org.memunplug.Plan", "parameters": {"sizeBytes": G}}])
+    unknown = PLAN | {"steps": [{"block": 47, "sizeBytes": 128 * M}], "moveBytes": 0}
+    contains(one("Plan", says(unknown), "plan", "1G").out, "1G would go, an unknown part of it in use and moved; ")
     refused = PLAN | {"feasible": False, "reason": "needs 2.1G free on node 0, has 1.4G"}
     result = one("Plan", says(refused), "plan", "1G")
     equal(result.code, 1)
@@ -223,7 +225,7 @@ def test_unplug_ends():
     check(one("Unplug", says({"job": FAILED}), "unplug", "1G"), 1, "", f"Job 7 failed: {reason}.\n{table}")
     partial = job("partial", removedBytes=G // 2, reason=reason, finishedAt=1760000003500000)
     check(one("Unplug", says({"job": partial}), "unplug", "1G"), 64, "Removed 512M of 1G in 2s 500ms.\n",
-          f"Job 7 ended early: {reason}.\n")
+          f"Job 7 was done in part: {reason}.\n")
     check(one("Unplug", says({"job": job("cancelled")}), "unplug", "1G"), 1, "", "Job 7 was cancelled.\n")
     check(one("Unplug", says({"job": job("failed", cause="refused", reason="no.")}), "unplug", "1G"), 77, "",
           "Job 7 failed: no.\n")
@@ -274,8 +276,8 @@ def test_errors():
     error(own + "NoSuchDevice", 1, f"There is no memory device '{SAFE}'; see 'memunplugctl devices'.", device=EVIL)
     error(own + "NoSuchJob", 1, "There is no job 7, or it has ended; see 'memunplugctl jobs'.", id=7)
     error(own + "NoSuchJob", 1, "There is no such job, or it has ended; see 'memunplugctl jobs'.")
-    error(own + "NothingRemovable", 1, "Nothing of it can be removed now: all is guarded. 'memunplugctl blocks' "
-          "shows why.", reason="all is guarded")
+    error(own + "NothingRemovable", 1, "Not possible now: all is guarded. 'memunplugctl blocks' shows what is.",
+          reason="all is guarded")
     error(own + "Refused", 77, "Refused: needs 2.1G, has 1.4G. 'memunplugctl plan' and memunplugd.conf(5) tell more.",
           reason="needs 2.1G, has 1.4G.")
     error(own + "Busy", 1, "Busy. Try again when the jobs under way have ended; see 'memunplugctl jobs'.")
