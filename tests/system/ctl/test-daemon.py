@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""memunplugctl and the real memunplugd above a made-up /sys: what one asks and the other answers fits together."""
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from program import ENVIRONMENT, PROGRAM, Terminal, contains, equal, main, run  # noqa: E402
+
+DAEMON = sys.argv[2]
+BLOCKS, FIRST_MOVABLE, SIZE = 16, 8, 128 << 20
+PATIENCE = 30
+
+
+class Machine:
+    """A directory that looks like a machine's root, and the daemon."""
+
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="memunplug-test-")
+        self.root = pathlib.Path(self.directory.name) / "root"
+        self.address = str(pathlib.Path(self.directory.name) / "varlink")
+        self.put("sys/devices/system/memory/block_size_bytes", f"{SIZE:x}\n")
+        for block in range(BLOCKS):
+            self.put_block(block, "state", "online\n")
+            self.put_block(block, "phys_index", f"{block:08x}\n")
+            self.put_block(block, "valid_zones", "Normal\n" if block < FIRST_MOVABLE else "Movable\n")
+        self.put("proc/meminfo", "MemTotal: 2097152 kB\nMemFree: 1048576 kB\nMemAvailable: 1572864 kB\n"
+                                 "SwapTotal: 0 kB\nSwapFree: 0 kB\n")
+        self.put("proc/sys/kernel/random/boot_id", "11111111-2222-3333-4444-555555555555\n")
+        self.put("proc/iomem", "")
+        self.start()
+
+    def put(self, path, text):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def put_block(self, block, attribute, text):
+        self.put(f"sys/devices/system/memory/memory{block}/{attribute}", text)
+
+    def settle(self):
+        """What a kernel makes of "online_movable", which a plain file keeps."""
+        for block in range(BLOCKS):
+            file = self.root / f"sys/devices/system/memory/memory{block}/state"
+            if file.read_text().startswith("online_"):
+                file.write_text("online\n")
+
+    def start(self):
+        """READY=1 may wait for a bus, which there is none of here: the socket is there before."""
+        environment = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus"}
+        environment.pop("NOTIFY_SOCKET", None)
+        ready = subprocess.PIPE
+        self.daemon = subprocess.Popen([DAEMON, f"--root={self.root}", f"--listen={self.address}", "--device=",
+                                        "--state=state", "--log-level=warning"], env=environment, stderr=ready)
+        with socket.socket(socket.AF_UNIX) as s:
+            while s.connect_ex(self.address) != 0:
+                if self.daemon.poll() is not None:
+                    raise AssertionError(self.daemon.stderr.read().decode())
+                os.sched_yield()
+
+    def end(self):
+        self.daemon.send_signal(signal.SIGTERM)
+        code = self.daemon.wait(PATIENCE)
+        self.daemon.stderr.close()
+        self.directory.cleanup()
+        return code
+
+
+machine = Machine()
+
+
+def ctl(code, *arguments):
+    result = run(machine, *arguments)
+    if result.code != code:
+        raise AssertionError(f"{arguments}: {result.code}, not {code}\n{result.out}{result.err}")
+    return result
+
+
+def test_status():
+    contains(ctl(0).out, "Service: memunplugd ", "Engine: sysfs", "2G online, 1G removable, in blocks of 128M",
+             "Job: none under way")
+    status = json.loads(ctl(0, "status", "--json=short").out)
+    equal((status["blockSizeBytes"], status["onlineBytes"]), (SIZE, BLOCKS * SIZE))
+
+
+def test_blocks():
+    lines = ctl(0, "blocks", "--no-legend").out.splitlines()
+    equal(len(lines), BLOCKS)
+    contains(lines[0], "0x0-0x7ffffff", "Normal", "guarded")
+    contains(lines[15], "0x78000000-0x7fffffff", "Movable", "movable")
+    blocks = json.loads(ctl(0, "-j", "blocks").out)
+    equal([block["index"] for block in blocks], list(range(BLOCKS)))
+
+
+def test_devices():
+    contains(ctl(0, "devices").out, "boot", "1 device listed.")
+    equal([device["name"] for device in json.loads(ctl(0, "-j", "devices").out)], ["boot"])
+
+
+def test_no_jobs_yet():
+    equal(ctl(0, "jobs").out, "0 jobs listed.\n")
+    equal(ctl(0, "-j", "jobs").out, "[]\n")
+    contains(ctl(1, "show", "1").err, "There is no job 1")
+    contains(ctl(1, "cancel", "1").err, "There is no job 1")
+
+
+def test_plan():
+    contains(ctl(0, "plan", "512M").out, "Can be done.\n512M would go, an unknown part of it in use", "   15 128M")
+    plan = json.loads(ctl(0, "plan", "14-15", "--json=short").out)
+    equal([step["block"] for step in plan["steps"]], [15, 14])
+    contains(ctl(1, "plan", "2G").out, "Cannot be done: ", "Cannot go:")
+    contains(ctl(1, "plan", "99").err, "There is no memory block 99")
+    equal(ctl(0, "plan", "-q", "128M").out, "")
+
+
+def test_explain():
+    contains(ctl(0, "explain", "0").out, "Block 0 is guarded: ")
+    contains(ctl(1, "explain", "99").err, "There is no memory block 99")
+
+
+def test_errors():
+    contains(ctl(1, "unplug", "99").err, "There is no memory block 99")
+    contains(ctl(1, "unplug", "PNP0C80:07").err, "There is no memory device 'PNP0C80:07'")
+    assert ctl(77, "unplug", "0").err
+    contains(ctl(1, "replug", "15").err, "Not possible now: ")
+
+
+def test_unplug_and_replug():
+    result = ctl(0, "unplug", "256M")
+    contains(result.out, "Removed 256M in ")
+    contains(result.err, "Job 1: offlining\n")
+    contains(ctl(0, "status").out, "1.8G online")
+    contains(ctl(0, "jobs", "--no-legend").out, "1 unplug    operator -      done  100% 256M    256M")
+    contains(ctl(0, "show", "1").out, "Removed: 256M of 256M\n", "Blocks: 2 of 2\n")
+    contains(ctl(1, "unplug", "15").err, "Not possible now: ")
+    result = ctl(0, "replug", "14-15", "--json=short")
+    equal(result.err, "")
+    job = json.loads(result.out)
+    equal((job["state"], job["operation"], job["removedBytes"]), ("done", "replug", 2 * SIZE))
+    machine.settle()
+    contains(ctl(0, "status").out, "2G online")
+
+
+def test_unplug_partial():
+    contains(ctl(1, "unplug", "2G").err, "Not possible now: 2G asked for, but 1G can go")
+    result = ctl(64, "unplug", "2G", "--partial")
+    contains(result.out, "Removed 1G of 2G in ")
+    contains(result.err, " was done in part: 2G asked for, but 1G can go")
+    ctl(0, "replug", "8-15")
+    machine.settle()
+
+
+def test_monitor_sees_a_job():
+    with subprocess.Popen([PROGRAM, "--address=" + machine.address, "-j", "monitor"], stdout=subprocess.PIPE,
+                          env=ENVIRONMENT) as monitor:
+        equal(json.loads(monitor.stdout.readline())["event"], "ready")
+        ctl(0, "unplug", "15")
+        states = []
+        while "done" not in states:
+            event = json.loads(monitor.stdout.readline())
+            if event["event"] == "job":
+                states.append(event["job"]["state"])
+        monitor.terminate()
+    equal(states[0], "queued")
+    ctl(0, "replug", "15")
+    machine.settle()
+
+
+def test_no_wait():
+    contains(ctl(0, "unplug", "15", "--no-wait").out, " is under way; 'memunplugctl show ")
+    jobs = json.loads(ctl(0, "-j", "jobs").out)
+    number = str(jobs[-1]["id"])
+    while json.loads(ctl(0, "-j", "show", number).out)["state"] not in ("done", "failed"):
+        pass
+    contains(ctl(1, "cancel", number).err, f"There is no job {number}, or it has ended")
+    ctl(0, "replug", "15")
+    machine.settle()
+
+
+def test_terminal():
+    contains(Terminal(machine, "unplug", "15").end().out, "Removed 128M in ")
+    contains(Terminal(machine, "replug", "15").end().out, "Brought back 128M in ")
+    machine.settle()
+
+
+def test_metrics():
+    out = ctl(0, "metrics").out
+    contains(out, f"memunplug_online_bytes {BLOCKS * SIZE}\n", 'zone="Movable"')
+    assert out.endswith("# EOF\n")
+
+
+def test_permission():
+    if os.geteuid() != 0:
+        return
+    os.chmod(machine.directory.name, 0o755)
+    command = ["setpriv", "--reuid=65534", "--clear-groups", PROGRAM, "--address=" + machine.address]
+    done = subprocess.run([*command, "status"], capture_output=True, text=True, env=ENVIRONMENT, timeout=PATIENCE)
+    equal((done.returncode, done.stderr), (0, ""))
+    done = subprocess.run([*command, "unplug", "128M"], capture_output=True, text=True, env=ENVIRONMENT,
+                          timeout=PATIENCE)
+    equal((done.returncode, done.stdout), (77, ""))
+    contains(done.stderr, "Permission denied: only root may do this.")
+
+
+def test_daemon_ends():
+    terminal = Terminal(machine, "monitor")
+    terminal.until("ready")
+    equal(machine.end(), 0)
+    result = terminal.end()
+    equal(result.code, 69)
+    contains(result.out, "The service closed the connection.")
+    equal(run(machine, "status").code, 69)
+
+
+if __name__ == "__main__":
+    code = main([value for name, value in list(globals().items()) if name.startswith("test_")])
+    if machine.daemon.poll() is None:
+        machine.end()
+    sys.exit(code)
