@@ -20,22 +20,22 @@
 
 struct aside_walk {
 	struct mu_aside *aside;
-	const struct mu_pfns *failed;
+	const struct mu_pass_over *over;
 };
 
 /**
- * mu_pfns_contain - is a page frame in the set?
- * @pfns: the set
+ * mu_pass_over_pfn - is this one of those that have failed?
+ * @over: what is passed over
  * @pfn: the page frame
  *
  * Return: true if so.
  */
-bool mu_pfns_contain(const struct mu_pfns *pfns, unsigned long pfn)
+bool mu_pass_over_pfn(const struct mu_pass_over *over, unsigned long pfn)
 {
 	unsigned int i;
 
-	for (i = 0; i < pfns->n; i++)
-		if (pfns->pfn[i] == pfn)
+	for (i = 0; i < over->n; i++)
+		if (over->pfn[i] == pfn)
 			return true;
 	return false;
 }
@@ -67,7 +67,7 @@ static void aside_page(const struct mu_page *page, unsigned long pfn, unsigned l
 	/* Pinned anonymous pages are seen by migration itself. */
 	if (page->class == MEMUNPLUG_CLASS_PINNED && has_mapping)
 		aside_take(aside, pfn_to_page(pfn));
-	else if (page->class == MEMUNPLUG_CLASS_MOVABLE && mu_pfns_contain(walk->failed, pfn) &&
+	else if (page->class == MEMUNPLUG_CLASS_MOVABLE && mu_pass_over_pfn(walk->over, pfn) &&
 		 !aside_take(aside, pfn_to_page(pfn)))
 		aside->behind = pfn + nr;
 }
@@ -77,16 +77,16 @@ static void aside_page(const struct mu_page *page, unsigned long pfn, unsigned l
  * @aside: empty; what was set aside, and behind what failed and could not be
  * @start: first page frame
  * @end: behind the last one
- * @failed: pages that did not move before
+ * @over: pages that did not move before
  *
  * To be followed by mu_aside_return(), also after an error.
  *
  * Return: 0, or -EINTR.
  */
 int mu_aside_collect(struct mu_aside *aside, unsigned long start, unsigned long end,
-		     const struct mu_pfns *failed)
+		     const struct mu_pass_over *over)
 {
-	struct aside_walk data = { .aside = aside, .failed = failed };
+	struct aside_walk data = { .aside = aside, .over = over };
 	const struct mu_walk walk = { .page = aside_page, .data = &data };
 
 	aside->behind = 0;

@@ -10,8 +10,9 @@
  * of a pass is where the kernel moves the pages of that pass to. Only behind pages
  * that cannot be set aside, or isolated at all, a pass begins later.
  *
- * What came in meanwhile gets a second pass, not a third: whoever takes the memory
- * offline next moves a few pages, too.
+ * Hugetlb pages get one pass: they move to free ones of their pool, and those may
+ * be in the same range. What came in meanwhile gets a second pass, not a third:
+ * whoever takes the memory offline next moves a few pages, too.
  *
  * A page that somebody keeps locked makes migration wait, and no signal ends that.
  * A survey shows such pages beforehand; to begin all the same is up to user space.
@@ -36,7 +37,7 @@ struct evacuation {
 	unsigned long tried;	/* first movable page when the last pass began */
 	unsigned int strays;	/* passes left for pages that came in meanwhile */
 	unsigned int passes;
-	struct mu_pfns failed;
+	struct mu_pass_over over;
 	struct mu_aside aside;
 };
 
@@ -86,8 +87,8 @@ static unsigned long evacuate_segment(struct evacuation *ev, const struct mu_tal
 /* The first movable page did not move: pass over it, or begin behind it. */
 static void evacuate_failed(struct evacuation *ev, const struct mu_tally *tally)
 {
-	if (ev->failed.n < MU_PFNS_MAX)
-		ev->failed.pfn[ev->failed.n++] = tally->first_movable;
+	if (ev->over.n < MU_PASS_OVER_MAX)
+		ev->over.pfn[ev->over.n++] = tally->first_movable;
 	else
 		ev->from = tally->first_movable_end;
 }
@@ -100,7 +101,7 @@ static int evacuate_pass(struct evacuation *ev, unsigned long end)
 	ret = mu_range_check_isolated(ALIGN_DOWN(ev->from, pageblock_nr_pages), end);
 	if (ret < 0)
 		return ret;
-	ret = mu_aside_collect(&ev->aside, ev->from, end, &ev->failed);
+	ret = mu_aside_collect(&ev->aside, ev->from, end, &ev->over);
 	if (ret < 0 || ev->aside.behind) {
 		mu_aside_return(&ev->aside);
 		ev->from = max(ev->from, ev->aside.behind);
@@ -109,6 +110,7 @@ static int evacuate_pass(struct evacuation *ev, unsigned long end)
 	ret = mu_fence_pass(ev->from, end);
 	mu_aside_return(&ev->aside);
 	ev->passes++;
+	ev->over.hugetlb = true;
 	if (ret == 0) {
 		mu_selftest_set(MEMUNPLUG_SELFTEST_FAILED, -EEXIST);
 		return -EOPNOTSUPP;
@@ -162,7 +164,7 @@ static int evacuate_range(struct evacuation *ev, struct mu_tally *tally)
 		ret = evacuate_step(ev, tally);
 		if (ret < 0)
 			return ret;
-		ret = mu_tally(ev->from, ev->end, &ev->failed, tally);
+		ret = mu_tally(ev->from, ev->end, &ev->over, tally);
 		if (ret < 0)
 			return ret;
 		/* Nearly all went: the pass was not stopped, these are strays. */

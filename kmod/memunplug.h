@@ -83,16 +83,18 @@ int mu_walk(unsigned long start, unsigned long end, const struct mu_walk *walk);
 /* aside.c: pages that would stop a pass */
 
 #define MU_ASIDE_MAX	4096
-#define MU_PFNS_MAX	64
+#define MU_PASS_OVER_MAX	64
 
 /**
- * struct mu_pfns - a few page frames
- * @pfn: they
+ * struct mu_pass_over - pages that are movable, but not for us
+ * @pfn: page frames of those that have failed
  * @n: their number
+ * @hugetlb: all hugetlb pages
  */
-struct mu_pfns {
-	unsigned long pfn[MU_PFNS_MAX];
+struct mu_pass_over {
+	unsigned long pfn[MU_PASS_OVER_MAX];
 	unsigned int n;
+	bool hugetlb;
 };
 
 /**
@@ -107,9 +109,9 @@ struct mu_aside {
 	struct folio *folio[MU_ASIDE_MAX];
 };
 
-bool mu_pfns_contain(const struct mu_pfns *pfns, unsigned long pfn);
+bool mu_pass_over_pfn(const struct mu_pass_over *over, unsigned long pfn);
 int mu_aside_collect(struct mu_aside *aside, unsigned long start, unsigned long end,
-		     const struct mu_pfns *failed);
+		     const struct mu_pass_over *over);
 void mu_aside_return(struct mu_aside *aside);
 
 /* survey.c: counts */
@@ -134,7 +136,7 @@ struct mu_tally {
 	unsigned long slow;
 };
 
-int mu_tally(unsigned long start, unsigned long end, const struct mu_pfns *pass_over,
+int mu_tally(unsigned long start, unsigned long end, const struct mu_pass_over *over,
 	     struct mu_tally *ret_tally);
 int mu_survey(struct memunplug_survey *survey);
 

@@ -174,8 +174,21 @@ int mu_survey(struct memunplug_survey *out)
 /* A tally under way. */
 struct tally {
 	struct mu_tally *out;
-	const struct mu_pfns *pass_over;
+	const struct mu_pass_over *over;
 };
+
+static bool tally_moves(const struct tally *tally, const struct mu_page *page, unsigned long pfn)
+{
+	switch (page->class) {
+	case MEMUNPLUG_CLASS_MOVABLE:
+	case MEMUNPLUG_CLASS_BALLOON:
+		return !tally->over || !mu_pass_over_pfn(tally->over, pfn);
+	case MEMUNPLUG_CLASS_HUGETLB:
+		return !tally->over || !tally->over->hugetlb;
+	default:
+		return false;
+	}
+}
 
 static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned long nr,
 		       void *data)
@@ -190,10 +203,7 @@ static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned l
 		out->first_used = pfn;
 	if (page->class == MEMUNPLUG_CLASS_RESERVED && out->first_reserved == MU_NO_PFN)
 		out->first_reserved = pfn;
-	if (page->class != MEMUNPLUG_CLASS_MOVABLE && page->class != MEMUNPLUG_CLASS_BALLOON &&
-	    page->class != MEMUNPLUG_CLASS_HUGETLB)
-		return;
-	if (tally->pass_over && mu_pfns_contain(tally->pass_over, pfn))
+	if (!tally_moves(tally, page, pfn))
 		return;
 	out->movable += nr;
 	if (page->flags & (MEMUNPLUG_PAGE_LOCKED | MEMUNPLUG_PAGE_WRITEBACK))
@@ -208,12 +218,12 @@ static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned l
  * mu_tally - count what an evacuation has to do
  * @start: first page frame
  * @end: behind the last one
- * @pass_over: pages not to be counted as movable, or NULL
+ * @over: pages not to be counted as movable, or NULL
  * @ret_tally: the counts
  *
  * Return: 0, or -EINTR if a fatal signal is pending.
  */
-int mu_tally(unsigned long start, unsigned long end, const struct mu_pfns *pass_over,
+int mu_tally(unsigned long start, unsigned long end, const struct mu_pass_over *over,
 	     struct mu_tally *ret_tally)
 {
 	struct mu_tally out = {
@@ -221,7 +231,7 @@ int mu_tally(unsigned long start, unsigned long end, const struct mu_pfns *pass_
 		.first_movable = MU_NO_PFN,
 		.first_reserved = MU_NO_PFN,
 	};
-	struct tally tally = { .out = &out, .pass_over = pass_over };
+	struct tally tally = { .out = &out, .over = over };
 	const struct mu_walk walk = { .page = tally_page, .data = &tally };
 	int ret;
 
