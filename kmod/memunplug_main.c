@@ -10,7 +10,8 @@
 
 #include "memunplug.h"
 
-#define MU_VERSION	"0.1"
+/* As the project's; dkms.conf must say the same. */
+#define MU_VERSION	"0.1.0"
 
 static const char *main_selftest_text(u32 state)
 {
@@ -41,8 +42,8 @@ static int __init memunplug_init(void)
 		goto err_gate;
 
 	mu_selftest_get(&state, &error);
-	pr_info("version " MU_VERSION ", self-test %s, ACPI memory devices %s\n",
-		main_selftest_text(state), mu_gate_possible() ? "can be gated" : "none");
+	pr_info("version " MU_VERSION ", self-test %s, %s\n", main_selftest_text(state),
+		mu_gate_possible() ? "ACPI memory devices can be held" : "no ACPI memory devices");
 	return 0;
 
 err_gate:
