@@ -261,25 +261,41 @@ uint64_t guard_free_outside(const MemoryRoom *room, uint64_t remove_bytes, uint6
         return minus(room->available_bytes, minus(remove_bytes, move_bytes));
 }
 
+/* What has to be available outside: a sum that does not wrap. */
+static uint64_t need_outside(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes,
+                             uint64_t move_bytes) {
+        uint64_t need;
+
+        if (__builtin_add_overflow(guard_reserve_after(policy, room, remove_bytes), move_bytes, &need))
+                return UINT64_MAX;
+        return need;
+}
+
 /* What is free inside goes away, what is used inside has to find room outside. Swap does not count: to make
  * room by swapping is what the workload would feel. */
+bool guard_has_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes,
+                    uint64_t move_bytes) {
+        uint64_t lost = minus(remove_bytes, move_bytes); /* what is free inside */
+
+        return remove_bytes == 0 ||
+               (room->available_bytes >= lost &&
+                room->available_bytes - lost >= need_outside(policy, room, remove_bytes, move_bytes));
+}
+
 int guard_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes,
                char **ret_reason) {
-        char need_text[FORMAT_SIZE_MAX], have_text[FORMAT_SIZE_MAX], move_text[FORMAT_SIZE_MAX];
-        char reserve_text[FORMAT_SIZE_MAX];
-        uint64_t reserve = guard_reserve_after(policy, room, remove_bytes);
-        uint64_t have = guard_free_outside(room, remove_bytes, move_bytes), need;
+        char need[FORMAT_SIZE_MAX], have[FORMAT_SIZE_MAX], move[FORMAT_SIZE_MAX], reserve[FORMAT_SIZE_MAX];
 
-        if (__builtin_add_overflow(reserve, move_bytes, &need))
-                need = UINT64_MAX;
-        if (remove_bytes == 0 || have >= need) {
+        if (guard_has_room(policy, room, remove_bytes, move_bytes)) {
                 *ret_reason = NULL;
                 return 0;
         }
         return sentence(ret_reason,
                         "needs %s free elsewhere, has %s (%s would have to move, %s is kept in reserve)",
-                        format_size(need, need_text), format_size(have, have_text),
-                        format_size(move_bytes, move_text), format_size(reserve, reserve_text));
+                        format_size(need_outside(policy, room, remove_bytes, move_bytes), need),
+                        format_size(guard_free_outside(room, remove_bytes, move_bytes), have),
+                        format_size(move_bytes, move),
+                        format_size(guard_reserve_after(policy, room, remove_bytes), reserve));
 }
 
 const char *verdict_to_string(Verdict verdict) {

@@ -56,6 +56,8 @@ int guard_device(const BlockTable *table, const Device *device, const GuardPolic
 
 /* Is there room for move_bytes to go elsewhere while removing remove_bytes of memory? 0 and
  * *ret_reason NULL: yes; 0 and a sentence with numbers: no. */
+bool guard_has_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes,
+                    uint64_t move_bytes);
 int guard_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes,
                char **ret_reason);
 

@@ -45,8 +45,7 @@ static int fit_into_room(Planner *p) {
                 return r;
         if (!p->demand->allow_partial || p->demand->device[0])
                 return planner_end(p, PLAN_NO_ROOM, "%s", reason);
-        while (n > 0 && guard_free_outside(p->room, remove, move) <
-                                guard_reserve_after(p->policy, p->room, remove) + move) {
+        while (n > 0 && !guard_has_room(p->policy, p->room, remove, move)) {
                 n--;
                 remove -= p->table->block_size;
                 move -= planner_known_use(&p->table->blocks[p->picked[n]]);

@@ -141,11 +141,11 @@ int planner_end_too_little(Planner *p, uint64_t asked, uint64_t found) {
         (void) snprintf(found_text, sizeof(found_text), "nothing");
         if (found > 0)
                 (void) format_size(found, found_text);
-        if (p->demand->kind == DEMAND_REPLUG)
-                return planner_end(p, outcome, "%s asked for, but %s of memory is offline and can come back",
-                                   format_size(asked, asked_text), found_text);
         if (found + p->count[VERDICT_BUSY] * p->table->block_size >= asked)
                 outcome = PLAN_BUSY;
+        if (p->demand->kind == DEMAND_REPLUG)
+                return planner_end(p, outcome, "%s asked for, but of what is offline %s can come back",
+                                   format_size(asked, asked_text), found_text);
         return planner_end(p, outcome,
                            "%s asked for, but %s can go "
                            "(blocks that cannot: %zu guarded, %zu unmovable, %zu busy, %zu offline already)",
