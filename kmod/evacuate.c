@@ -28,6 +28,8 @@
 
 #define EVACUATE_PASSES_MAX	64
 #define EVACUATE_STRAY_PASSES	1
+/* Passes in a row that moved nothing: pages fail one by one, or the range does. */
+#define EVACUATE_FRUITLESS_MAX	16
 
 /* An evacuation under way. */
 struct evacuation {
@@ -154,11 +156,12 @@ static int evacuate_step(struct evacuation *ev, const struct mu_tally *tally)
  */
 static int evacuate_range(struct evacuation *ev, struct mu_tally *tally)
 {
-	unsigned int passes;
+	unsigned int passes, fruitless = 0;
 	unsigned long before;
 	int ret;
 
-	while (tally->movable && ev->passes < EVACUATE_PASSES_MAX && ev->from < ev->end) {
+	while (tally->movable && ev->from < ev->end && ev->passes < EVACUATE_PASSES_MAX &&
+	       fruitless < EVACUATE_FRUITLESS_MAX) {
 		passes = ev->passes;
 		before = tally->movable;
 		ret = evacuate_step(ev, tally);
@@ -167,9 +170,12 @@ static int evacuate_range(struct evacuation *ev, struct mu_tally *tally)
 		ret = mu_tally(ev->from, ev->end, &ev->over, tally);
 		if (ret < 0)
 			return ret;
+		if (ev->passes == passes)
+			continue;
 		/* Nearly all went: the pass was not stopped, these are strays. */
-		if (ev->passes > passes && tally->movable <= before / 4 && !ev->strays--)
+		if (tally->movable <= before / 4 && !ev->strays--)
 			break;
+		fruitless = tally->movable < before ? 0 : fruitless + 1;
 	}
 	return mu_tally(ev->start, ev->end, NULL, tally);
 }
