@@ -295,9 +295,13 @@ static bool near_bytes(const char *name, uint64_t ours, uint64_t kernels, uint64
 static bool survey_agrees(const Machine *m, uint64_t start, uint64_t end) {
         uint64_t kernels[MEMUNPLUG_CLASS_MAX];
         struct memunplug_survey v;
+        uint64_t t = now_usec();
         bool ok;
 
-        if (!CHECK(survey(m->fd, start, end - start, &v) == 0) || !CHECK(kpage_counts(start, end, kernels)))
+        ok = CHECK(survey(m->fd, start, end - start, &v) == 0);
+        t = now_usec() - t;
+        note("survey of %"PRIu64" MiB: %"PRIu64" us", (uint64_t) ((end - start) / MIB), t);
+        if (!ok || !CHECK(kpage_counts(start, end, kernels)))
                 return false;
         ok = CHECK(survey_sum(&v) == end - start);
         ok &= CHECK(near_bytes("reserved", v.bytes[MEMUNPLUG_CLASS_RESERVED],
