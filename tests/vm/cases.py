@@ -38,9 +38,10 @@ def kernels(*series):
 class Test:
     """What a case has: guests, checks, notes. Guests that it made end with it, shared ones with the module."""
 
-    def __init__(self, kernel, made, shared, results):
+    def __init__(self, kernel, made, shared, broken, results):
         self.kernel, self.product = kernel, made
-        self.guests, self.shared_guests, self.notes = [], shared, []
+        self.guests, self.shared_guests, self.broken, self.notes = [], shared, broken, []
+        self.chained = set()
         self.results = results                  # figures of this run, for cases that compare
 
     def guest(self, **options):
@@ -49,12 +50,21 @@ class Test:
         self.guests.append(guest)
         return guest
 
-    def shared(self, name, prepare=None, **options):
-        """A guest that several cases use, one after the other. prepare(guest) once, after boot."""
+    def shared(self, name, prepare=None, chained=False, **options):
+        """
+        A guest that several cases use, one after the other. prepare(guest) once, after boot. After a
+        failure the next case gets a fresh one; chained cases build on each other and all fail then.
+        """
+        if name in self.broken:
+            raise Failure('see above: an earlier case or the preparation failed')
+        if chained:
+            self.chained.add(name)
         if name not in self.shared_guests:
+            self.broken.add(name)
             guest = self.shared_guests[name] = self._boot(options)
             if prepare:
                 prepare(guest)
+            self.broken.remove(name)
         return self.shared_guests[name]
 
     def _boot(self, options):
@@ -150,7 +160,7 @@ def _close(guests):
 
 def run(report, series, made, patterns=()):
     """Runs the cases of a kernel. report(name, what, outcome, detail, seconds, notes)."""
-    cases, shared, module, results = find(series, patterns), {}, None, {}
+    cases, shared, broken, module, results = find(series, patterns), {}, set(), None, {}
     if not cases:
         return
     try:
@@ -165,14 +175,16 @@ def run(report, series, made, patterns=()):
             if function.__module__ != module:
                 _close(shared.values())
                 shared.clear()
+                broken.clear()
                 module = function.__module__
-            test = Test(kernel, made, shared, results)
+            test = Test(kernel, made, shared, broken, results)
             begin = time.monotonic()
             outcome, detail = _run_case(function, test)
             if outcome == 'fail':
                 for guest in [*test.guests, *shared.values()]:
                     detail += '\n-- console of the guest:\n' + guest.tail()
-                _close(shared.values())         # who knows what state it is in
+                broken |= test.chained
+                _close(shared.values())         # who knows what state they are in
                 shared.clear()
             _close(test.guests)
             report(name, _first_line(function), outcome, detail, time.monotonic() - begin, test.notes)

@@ -174,7 +174,7 @@ class Guest:
         return r.out
 
     def put(self, path, contents, mode=0o755):
-        self.check(['/bin/sh', '-c', 'cat >"$0" && chmod "$1" "$0"', path, '%o' % mode], input=contents)
+        self.check(['/bin/sh', '-c', 'mkdir -p "${0%/*}" && cat >"$0" && chmod "$1" "$0"', path, '%o' % mode], input=contents)
 
     def start_daemon(self, *arguments, timeout=60):
         """Loads the module if the guest has it and starts memunplugd; returns when it is ready: Process."""

@@ -15,6 +15,7 @@
 #define CHUNK_BYTES (32UL << 20)
 #define CHUNK_PAGES (CHUNK_BYTES / PAGE_BYTES)
 #define RESERVE_KB (96UL << 10)                 /* stop before the guest has less than this left */
+#define NEARLY_FULL_KB (48UL << 10)             /* of the movable zones: watermarks keep some */
 #define PAGEMAP_PRESENT (1ULL << 63)
 #define PAGEMAP_PFN ((1ULL << 55) - 1)
 
@@ -71,6 +72,24 @@ static unsigned long available_kb(void) {
                         break;
         fclose(f);
         return kb;
+}
+
+/* Free memory of the movable zones; 0 also where there are none. */
+static unsigned long movable_free_kb(void) {
+        unsigned long pages = 0, n;
+        bool movable = false;
+        char line[256], zone[32];
+        FILE *f = fopen("/proc/zoneinfo", "re");
+
+        if (!f)
+                return 0;
+        while (fgets(line, sizeof line, f))
+                if (sscanf(line, "Node %*u, zone %31s", zone) == 1)
+                        movable = strcmp(zone, "Movable") == 0;
+                else if (movable && sscanf(line, " pages free %lu", &n) == 1)
+                        pages += n;
+        fclose(f);
+        return pages * (PAGE_BYTES / 1024);
 }
 
 int pages_touch_all(void) {
@@ -152,7 +171,8 @@ static int capture_chunks(int pagemap, const Ranges *ranges, uint64_t bytes, Pag
                           char **chunks, size_t *n_chunks, size_t max_chunks) {
         unsigned dry = 0;
 
-        /* The movable zone is used first: two chunks without a page of the ranges say they are full. */
+        /* The movable zone is used first: when little of it is left and two chunks brought no page of the
+         * ranges, they are full. */
         while (*n_chunks < max_chunks && available_kb() > RESERVE_KB + CHUNK_BYTES / 1024) {
                 char *chunk = chunk_new();
                 ssize_t found;
@@ -164,7 +184,7 @@ static int capture_chunks(int pagemap, const Ranges *ranges, uint64_t bytes, Pag
                 if (found < 0)
                         return (int) found;
                 dry = found == 0 ? dry + 1 : 0;
-                if (ranges->n > 0 ? pages->n > 0 && dry >= 2 : *n_chunks * CHUNK_BYTES >= bytes)
+                if (ranges->n > 0 ? dry >= 2 && movable_free_kb() < NEARLY_FULL_KB : *n_chunks * CHUNK_BYTES >= bytes)
                         break;
         }
         return 0;

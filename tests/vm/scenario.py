@@ -174,7 +174,8 @@ def varlink(guest, method, parameters=None, more=False, timeout=60, user=None):
 def varlink_stream(guest, method, parameters=None):
     """A call with more that goes on: (process, list of (time, reply) that grows)."""
     replies = []
-    process = guest.spawn(varlink_argv(method, parameters, more=True))
+    argv = varlink_argv(method, parameters, more=True)
+    process = guest.spawn([argv[0], '--timeout=infinity', *argv[1:]])
 
     def take(line, when):
         replies.extend((when, reply) for reply in _replies(line))
@@ -212,7 +213,7 @@ def ctl(guest, *arguments, timeout=60, user=None):
 
 
 def jobs(guest):
-    return [r['job'] for r in varlink(guest, 'ListJobs', more=True)]
+    return [r['job'] for r in varlink(guest, 'ListJobs', more=True) if 'job' in r]
 
 
 def job(guest, ident):

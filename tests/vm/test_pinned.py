@@ -20,7 +20,7 @@ def _guest(t):
         g.work = Workload(g, g.dimm_range('d1') + ',' + g.dimm_range('d2'), share=10, seed=3)
         g.holder = Holder(g, g.dimm_range('d1'))
         g.memory_before, g.states_before = g.meminfo('MemTotal'), states(g)
-    return t.shared('pinned', prepare, memory='1536M', dimms=['512M', '512M'], trixie=True, limit=280)
+    return t.shared('pinned', prepare, chained=True, memory='1536M', dimms=['512M', '512M'], trixie=True, limit=280)
 
 
 @kernels('6.1', '6.12')
