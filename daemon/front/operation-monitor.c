@@ -82,7 +82,8 @@ static const Device *find_device(const Device *devices, size_t n, const char *na
 
 /* As it was told last, but gone. */
 static json_object *device_absent(const BlockTable *table, Device device, const GuardPolicy *policy) {
-        const BlockTable nothing = { .block_size = table->block_size };
+        Block none;
+        const BlockTable nothing = { .block_size = table->block_size, .blocks = &none, .n_blocks = 0 };
         json_object *o;
 
         device.online_bytes = 0;

@@ -274,9 +274,10 @@ static void test_half_closed(void **state) {
 }
 
 static void test_malformed(void **state) {
-        static const char *const table[] = { "", "x", "{}", "[]", "{\"method\":1}", "{\"method\":\"a.b\","
-                                                                                    "\"x\":1}",
-                                             "{\"method\":\"a.b\",\"oneway\":true,\"more\":true}" };
+        static const char *const table[] = {
+                "", "x", "{}", "[]", "{\"method\":1}", "{\"method\":\"a.b\",\"x\":1}",
+                "{\"method\":\"a.b\",\"oneway\":true,\"more\":true}",
+        };
         TestServer *s = *state;
 
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
