@@ -18,9 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (r != k || whole.n_ranges != bytes.n_ranges || maps_finish(&whole) != maps_finish(&bytes))
                 abort();
         maps_sort(&whole);
-        for (size_t i = 0; i < whole.n_ranges; i++)
-                if (whole.ranges[i].size == 0 || whole.ranges[i].start + whole.ranges[i].size < whole.ranges[i].start)
+        for (size_t i = 0; i < whole.n_ranges; i++) {
+                const MapsRange *range = &whole.ranges[i];
+
+                if (range->size == 0 || range->start + range->size < range->start)
                         abort();
+        }
         maps_clear(&whole);
         maps_clear(&bytes);
         return 0;

@@ -51,7 +51,9 @@ static void test_bad(void **state) {
                 "2000-1000 r", "1000-1000 r", "10000000000000000-", "1-10000000000000000 ", "1000-2A00 ",
                 "1000-2000 r\n\n", "0x1000-2000 ",
         };
-        static const char *const short_of[] = { "1", "1000", "1000-", "1000-2000", "1000-2000 ", "1000-2000 r" };
+        static const char *const short_of[] = {
+                "1", "1000", "1000-", "1000-2000", "1000-2000 ", "1000-2000 r",
+        };
         Maps maps = {};
 
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -137,8 +139,9 @@ static void test_match_full(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_pieces), cmocka_unit_test(test_bad),   cmocka_unit_test(test_many),
-                cmocka_unit_test(test_own),    cmocka_unit_test(test_match), cmocka_unit_test(test_match_full),
+                cmocka_unit_test(test_pieces), cmocka_unit_test(test_bad),
+                cmocka_unit_test(test_many),   cmocka_unit_test(test_own),
+                cmocka_unit_test(test_match),  cmocka_unit_test(test_match_full),
         };
 
         return cmocka_run_group_tests_name("owners-maps", tests, NULL, NULL);

@@ -152,7 +152,8 @@ static int ask(const void *request, size_t n, OwnersReply *ret) {
         assert_int_equal(have % OWNERS_REPLY_SIZE, 0);
         assert_int_equal(have == 0, r != 0);
         if (have > 0)
-                assert_int_equal(owners_reply_decode(data + have - OWNERS_REPLY_SIZE, OWNERS_REPLY_SIZE, ret), 0);
+                assert_int_equal(owners_reply_decode(data + have - OWNERS_REPLY_SIZE, OWNERS_REPLY_SIZE, ret),
+                                 0);
         return r;
 }
 
@@ -244,7 +245,9 @@ static void pair_of_nobody(int ret[2]) {
                 if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
                         _exit(1);
                 control.header = (struct cmsghdr) {
-                        .cmsg_len = CMSG_LEN(sizeof(pair)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+                        .cmsg_len = CMSG_LEN(sizeof(pair)),
+                        .cmsg_level = SOL_SOCKET,
+                        .cmsg_type = SCM_RIGHTS,
                 };
                 memcpy(CMSG_DATA(&control.header), pair, sizeof(pair));
                 _exit(sendmsg(channel[0], &message, 0) == 1 ? 0 : 1);

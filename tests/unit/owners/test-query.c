@@ -87,8 +87,8 @@ static int teardown(void **state) {
 }
 
 static void ask(Case *c, uint64_t timeout_usec) {
-        assert_int_equal(owners_query(c->event, c->path, addresses, 2, timeout_usec, on_owners, c, &c->query),
-                         0);
+        assert_int_equal(owners_query(c->event, c->path, addresses, 2, timeout_usec, on_owners, c,
+                                      &c->query), 0);
         assert_non_null(c->query);
         assert_int_equal(c->n_told, 0); /* never before the loop runs */
 }
@@ -348,8 +348,8 @@ static void test_arguments(void **state) {
         path[sizeof(path) - 1] = '\0';
         assert_int_equal(owners_query(c->event, c->path, &odd, 1, 1, on_owners, c, &c->query), -EINVAL);
         assert_int_equal(owners_query(c->event, c->path, NULL, 0, 1, on_owners, c, &c->query), -EINVAL);
-        assert_int_equal(owners_query(c->event, c->path, many, OWNERS_PAGES_MAX + 1, 1, on_owners, c, &c->query),
-                         -EINVAL);
+        assert_int_equal(owners_query(c->event, c->path, many, OWNERS_PAGES_MAX + 1, 1, on_owners, c,
+                                      &c->query), -EINVAL);
         assert_int_equal(owners_query(c->event, path, addresses, 2, 1, on_owners, c, &c->query), -EINVAL);
         assert_null(c->query);
 }

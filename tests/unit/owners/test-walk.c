@@ -212,8 +212,8 @@ static void test_time(void **state) {
         assert_int_equal(reply.pages[0].pids[0], 300);
 }
 
-/* A process with much address space is left before its end, the others are still looked at; the budget of all of
- * them ends the search. */
+/* A process with much address space is left before its end, the others are still looked at; the budget of
+ * all of them ends the search. */
 static void test_entries(void **state) {
         WalkOptions o = options(*state);
         OwnersReply reply;
