@@ -120,10 +120,17 @@ static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userd
                                   job->total_blocks);
 }
 
+/* The kernel tells of each block that changes, whoever changed it. */
 static void on_uevent(const Uevent *event, void *userdata) {
+        static const char prefix[] = "/devices/system/memory/memory";
         Manager *manager = userdata;
+        uint64_t block;
 
-        queue_invalidate_table(manager->queue);
+        if (event && strncmp(event->devpath, prefix, strlen(prefix)) == 0 &&
+            parse_u64(event->devpath + strlen(prefix), 10, &block) >= 0 && block <= UINT32_MAX)
+                queue_block_changed(manager->queue, (uint32_t) block);
+        else
+                queue_invalidate_table(manager->queue);
 }
 
 static void on_idle(void *userdata) {

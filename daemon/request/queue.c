@@ -68,6 +68,11 @@ void queue_invalidate_table(Queue *queue) {
         inventory_invalidate(queue->inventory);
 }
 
+void queue_block_changed(Queue *queue, uint32_t block) {
+        queue_invalidate_table(queue);
+        observers_tell(&queue->observers, QUEUE_BLOCK_CHANGED, /* job= */ NULL, block);
+}
+
 int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
         uint32_t *busy;
         size_t n;

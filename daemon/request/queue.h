@@ -21,7 +21,7 @@ typedef enum QueueEvent {
         QUEUE_JOB_NEW,
         QUEUE_JOB_CHANGED,   /* state or progress */
         QUEUE_JOB_ENDED,     /* final; the job stays in the history */
-        QUEUE_BLOCK_CHANGED, /* block went offline or online by our hand: see block */
+        QUEUE_BLOCK_CHANGED, /* block went offline or online, came or went; job is NULL if not by our hand */
 } QueueEvent;
 
 typedef void (*QueueObserver)(QueueEvent event, const Job *job, uint32_t block, void *userdata);
@@ -67,6 +67,8 @@ const Job *queue_current(const Queue *queue); /* the oldest one under way, or NU
 int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy);
 /* Forget the cached table: the machine's memory changed. */
 void queue_invalidate_table(Queue *queue);
+/* The same, and observers are told of the block. */
+void queue_block_changed(Queue *queue, uint32_t block);
 
 int queue_observe(Queue *queue, QueueObserver observer, void *userdata, QueueSlot **ret);
 QueueSlot *queue_slot_free(QueueSlot *slot);
