@@ -8,8 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -109,6 +113,55 @@ static void test_others_are_not_heard(void **state) {
         sd_event_unref(loop);
 }
 
+/* A network interface of our own namespace is the one device that a test may make. */
+static int make_interface(void) {
+        struct ifreq request = { .ifr_name = "memunplug0", .ifr_flags = IFF_TAP | IFF_NO_PI };
+        int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+        if (fd >= 0 && ioctl(fd, TUNSETIFF, &request) < 0) {
+                close(fd);
+                return -1;
+        }
+        return fd;
+}
+
+static void hear_interface(const Uevent *event, void *userdata) {
+        Heard *heard = userdata;
+
+        assert_non_null(event);
+        assert_string_equal(event->subsystem, "net");
+        heard->events += strcmp(event->action, "add") == 0 &&
+                         strcmp(event->devpath, "/devices/virtual/net/memunplug0") == 0;
+}
+
+static void test_the_kernel_is_heard(void **state) {
+        UeventMonitor *monitor = NULL, *other = NULL;
+        sd_event *loop = NULL;
+        Heard heard = {}, deaf = {};
+        int fd;
+
+        if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0) {
+                skip();
+                return;
+        }
+        assert_true(sd_event_new(&loop) >= 0);
+        assert_int_equal(uevent_monitor_new(&monitor, loop, "net", hear_interface, &heard), 0);
+        assert_int_equal(uevent_monitor_new(&other, loop, "memory", hear, &deaf), 0);
+        fd = make_interface();
+        while (fd >= 0 && heard.events == 0)
+                assert_true(sd_event_run(loop, 5000000) > 0);
+        uevent_monitor_free(monitor);
+        uevent_monitor_free(other);
+        sd_event_unref(loop);
+        if (fd < 0) {
+                skip();
+                return;
+        }
+        close(fd);
+        assert_int_equal(heard.events, 1);
+        assert_int_equal(deaf.events + deaf.lost, 0);
+}
+
 static void test_free_nothing(void **state) {
         assert_null(uevent_monitor_free(NULL));
 }
@@ -118,6 +171,7 @@ int main(void) {
                 cmocka_unit_test(test_parse),
                 cmocka_unit_test(test_refuses),
                 cmocka_unit_test(test_others_are_not_heard),
+                cmocka_unit_test(test_the_kernel_is_heard),
                 cmocka_unit_test(test_free_nothing),
         };
 
