@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One for each process and page that a reply has room for, and the last one: more is a flood. */
-#define REPLIES_MAX (OWNERS_PAGES_MAX * OWNERS_PIDS_MAX + OWNERS_PAGES_MAX + 1U)
+/* One for each change, and the last one: more is a flood. */
+#define REPLIES_MAX (OWNERS_CHANGES_MAX + 1U)
 
 struct OwnersQuery {
         int fd;

@@ -28,6 +28,7 @@
 #define SEARCH_USEC UINT64_C(400000)
 #define LIFE_USEC 900000
 #define MAX_ENTRIES (UINT64_C(1) << 28)         /* 1 TiB of addresses with pages of 4 KiB */
+#define FIRST_ENTRIES (UINT64_C(1) << 20)       /* 4 GiB */
 #define MAX_PROCESS_ENTRIES (UINT64_C(1) << 25) /* 128 GiB */
 
 /* Frames are shown to CAP_SYS_ADMIN, maps of others to CAP_SYS_PTRACE; and a page map belongs to the user
@@ -121,6 +122,7 @@ static int answer(uint64_t page_size, int proc_fd) {
                          .now = now_usec,
                          .deadline = now_usec() + SEARCH_USEC,
                          .max_entries = MAX_ENTRIES,
+                         .first_entries = FIRST_ENTRIES,
                          .max_process_entries = MAX_PROCESS_ENTRIES,
                          .found = send_found,
                  },

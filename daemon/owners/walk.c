@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* One process after another: its ranges, then its page map in large reads. The newest come first, since
- * what holds a page for I/O is seldom what was started at boot. Processes that end meanwhile hold
+ * what holds a page for I/O is seldom what was started at boot; and those with very much address space
+ * have to wait with the rest of it until all others were looked at. Processes that end meanwhile hold
  * nothing; those that cannot be read make the answer incomplete. */
 #include "owners/walk.h"
 
@@ -31,6 +32,7 @@ typedef struct Pids {
 typedef enum ProcessResult {
         PROCESS_READ,       /* to its end, or it is gone */
         PROCESS_INCOMPLETE, /* some of it could not be read */
+        PROCESS_LEFT,       /* it has more than it was to be read of */
         PROCESS_NO_TIME,    /* the budget is used up */
 } ProcessResult;
 
@@ -165,7 +167,7 @@ static ProcessResult read_range(Walk *w, int fd, const MapsRange *range, uint64_
                 if (walk_is_over(w))
                         return PROCESS_NO_TIME;
                 if (*budget == 0)
-                        return PROCESS_INCOMPLETE;
+                        return PROCESS_LEFT;
                 want = left < CHUNK_ENTRIES ? left : CHUNK_ENTRIES;
                 want = want < *budget ? want : *budget;
                 want = want < w->entries_left ? want : w->entries_left;
@@ -184,9 +186,8 @@ static ProcessResult read_range(Walk *w, int fd, const MapsRange *range, uint64_
         return PROCESS_READ;
 }
 
-static ProcessResult read_process(Walk *w, int process_fd, uint32_t *found) {
+static ProcessResult read_process(Walk *w, int process_fd, uint64_t budget, uint32_t *found) {
         CLEANUP(closep) int fd = -1;
-        uint64_t budget = w->options->max_process_entries;
         ProcessResult ranges, result = PROCESS_READ;
 
         ranges = read_ranges(w, process_fd);
@@ -200,51 +201,79 @@ static ProcessResult read_process(Walk *w, int process_fd, uint32_t *found) {
         return result == PROCESS_READ ? ranges : result;
 }
 
-static ProcessResult walk_process(Walk *w, int32_t pid, OwnersReply *reply, uint32_t *found) {
-        CLEANUP(closep) int process_fd = -1;
-        char name[16], comm[64];
-        ProcessResult result;
-        bool has_comm;
+/* Changes: the reply, and tells if it did. */
+static bool add_process(const Walk *w, int process_fd, int32_t pid, uint32_t found, OwnersReply *reply) {
+        bool has_comm, changed = false;
+        char comm[64];
 
+        has_comm = sysfs_read(process_fd, "comm", comm, sizeof(comm)) >= 0;
+        for (size_t i = 0; i < reply->n_pages; i++)
+                if (found & UINT32_C(1) << i)
+                        changed = owners_reply_add(reply, i, pid, has_comm ? comm : NULL) || changed;
+        return changed;
+}
+
+static ProcessResult walk_process(Walk *w, int32_t pid, uint64_t budget, OwnersReply *reply, bool *changed) {
+        CLEANUP(closep) int process_fd = -1;
+        ProcessResult result;
+        uint32_t found = 0;
+        char name[16];
+
+        if (walk_is_over(w))
+                return PROCESS_NO_TIME;
         (void) snprintf(name, sizeof(name), "%d", (int) pid);
         process_fd = open_at(w->options->proc_fd, name, O_PATH | O_DIRECTORY);
         if (process_fd < 0)
                 return is_gone(process_fd) ? PROCESS_READ : PROCESS_INCOMPLETE;
-        result = read_process(w, process_fd, found);
-        if (*found == 0)
-                return result;
-        has_comm = sysfs_read(process_fd, "comm", comm, sizeof(comm)) >= 0;
-        for (size_t i = 0; i < reply->n_pages; i++)
-                if (*found & UINT32_C(1) << i)
-                        owners_reply_add(reply, i, pid, has_comm ? comm : NULL);
+        result = read_process(w, process_fd, budget, &found);
+        *changed = found != 0 && add_process(w, process_fd, pid, found, reply);
         return result;
 }
 
-static int walk_all(Walk *w, const Pids *pids, OwnersReply *reply) {
-        bool incomplete = false;
-        uint32_t found;
+/* Keeps in pids those that have more than the budget. */
+static int walk_round(Walk *w, Pids *pids, uint64_t budget, OwnersReply *reply, bool *incomplete) {
+        size_t n_left = 0;
         int r;
 
-        for (size_t i = 0; i < pids->n_pids; i++) {
-                ProcessResult result = PROCESS_NO_TIME;
+        for (size_t i = 0; i < pids->n_pids && !reply->out_of_time; i++) {
+                bool changed = false;
 
                 if (pids->pids[i] == w->options->skip_pid)
                         continue;
-                found = 0;
-                if (!walk_is_over(w))
-                        result = walk_process(w, pids->pids[i], reply, &found);
-                if (result == PROCESS_NO_TIME) {
+                switch (walk_process(w, pids->pids[i], budget, reply, &changed)) {
+                case PROCESS_READ:
+                        break;
+                case PROCESS_INCOMPLETE:
+                        *incomplete = true;
+                        break;
+                case PROCESS_LEFT:
+                        pids->pids[n_left++] = pids->pids[i];
+                        break;
+                case PROCESS_NO_TIME:
                         reply->out_of_time = true;
                         break;
                 }
-                incomplete = incomplete || result == PROCESS_INCOMPLETE;
-                if (found == 0 || !w->options->found)
+                if (!changed || !w->options->found || reply->out_of_time)
                         continue;
                 r = w->options->found(reply, w->options->userdata);
                 if (r < 0)
                         return r;
         }
-        reply->complete = !incomplete && !reply->out_of_time;
+        pids->n_pids = n_left;
+        return 0;
+}
+
+static int walk_all(Walk *w, Pids *pids, OwnersReply *reply) {
+        bool incomplete = false;
+        int r;
+
+        r = walk_round(w, pids, w->options->first_entries, reply, &incomplete);
+        if (r < 0)
+                return r;
+        r = walk_round(w, pids, w->options->max_process_entries, reply, &incomplete);
+        if (r < 0)
+                return r;
+        reply->complete = !incomplete && !reply->out_of_time && pids->n_pids == 0;
         reply->last = true;
         return 0;
 }

@@ -7,7 +7,7 @@
 
 #include "util/owners-protocol.h"
 
-/* Called when a process was found; the reply is not the last. Negative: nobody wants to know any more. */
+/* Called when there is more to say; the reply is not the last. Negative: nobody wants to know any more. */
 typedef int (*WalkFound)(const OwnersReply *reply, void *userdata);
 
 typedef struct WalkOptions {
@@ -16,8 +16,9 @@ typedef struct WalkOptions {
         int32_t skip_pid;              /* ourselves; 0: nobody */
         uint64_t (*now)(void);         /* usec */
         uint64_t deadline;             /* by that clock */
-        uint64_t max_entries;          /* of page maps, in all */
-        uint64_t max_process_entries;  /* of one process; the rest of it is left out */
+        uint64_t max_entries;         /* of page maps, in all */
+        uint64_t first_entries;       /* of one process before all others have had their turn */
+        uint64_t max_process_entries; /* of one process; the rest of it is left out */
         WalkFound found;
         void *userdata;
 } WalkOptions;

@@ -207,19 +207,21 @@ void owners_reply_init(OwnersReply *reply, const OwnersRequest *request) {
                 reply->pages[i].address = request->addresses[i];
 }
 
-void owners_reply_add(OwnersReply *reply, size_t index, int32_t pid, const char *comm) {
+bool owners_reply_add(OwnersReply *reply, size_t index, int32_t pid, const char *comm) {
         OwnersPage *page = &reply->pages[index];
+        bool more = page->more;
 
         for (size_t i = 0; i < page->n_pids; i++)
                 if (page->pids[i] == pid)
-                        return;
+                        return false;
         if (page->n_pids == OWNERS_PIDS_MAX) {
                 page->more = true;
-                return;
+                return !more;
         }
         if (page->n_pids == 0 && comm)
                 comm_clean(comm, page->comm);
         page->pids[page->n_pids++] = pid;
+        return true;
 }
 
 bool owners_reply_answers(const OwnersReply *reply, const OwnersRequest *request) {

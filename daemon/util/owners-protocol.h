@@ -10,6 +10,7 @@
 #define OWNERS_PAGES_MAX 32U
 #define OWNERS_PIDS_MAX 8U
 #define OWNERS_COMM_SIZE 16U
+#define OWNERS_CHANGES_MAX (OWNERS_PAGES_MAX * (OWNERS_PIDS_MAX + 1U))
 #define OWNERS_REQUEST_SIZE 272U
 #define OWNERS_REPLY_SIZE 2072U
 
@@ -36,8 +37,9 @@ typedef struct OwnersReply {
 
 /* Nothing found yet, for every page of the request. */
 void owners_reply_init(OwnersReply *reply, const OwnersRequest *request);
-/* A process maps the page with this index. comm is raw, as the kernel gives it; NULL: not known. */
-void owners_reply_add(OwnersReply *reply, size_t page, int32_t pid, const char *comm);
+/* A process maps the page with this index. comm is raw, as the kernel gives it; NULL: not known. Did that
+ * change the reply? It can do so OWNERS_CHANGES_MAX times. */
+bool owners_reply_add(OwnersReply *reply, size_t page, int32_t pid, const char *comm);
 /* Are these the pages that were asked for? */
 bool owners_reply_answers(const OwnersReply *reply, const OwnersRequest *request);
 

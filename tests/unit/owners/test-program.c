@@ -152,8 +152,8 @@ static int ask(const void *request, size_t n, OwnersReply *ret) {
         assert_int_equal(have % OWNERS_REPLY_SIZE, 0);
         assert_int_equal(have == 0, r != 0);
         if (have > 0)
-                assert_int_equal(owners_reply_decode(data + have - OWNERS_REPLY_SIZE, OWNERS_REPLY_SIZE, ret),
-                                 0);
+                assert_int_equal(owners_reply_decode(data + have - OWNERS_REPLY_SIZE, OWNERS_REPLY_SIZE,
+                                                     ret), 0);
         return r;
 }
 

@@ -95,6 +95,7 @@ static WalkOptions options(const Tree *tree) {
                 .now = now,
                 .deadline = 1000,
                 .max_entries = UINT64_C(1) << 28,
+                .first_entries = 1000,
                 .max_process_entries = UINT64_C(1) << 25,
         };
 }
@@ -142,6 +143,7 @@ static void test_found(void **state) {
         assert_int_equal(reply.pages[0].n_pids, 2);
         assert_int_equal(reply.pages[0].pids[0], 300);
         assert_int_equal(reply.pages[0].pids[1], 200);
+        assert_false(reply.pages[0].more);
         assert_string_equal(reply.pages[0].comm, "three");
         assert_int_equal(reply.pages[1].n_pids, 1);
         assert_int_equal(reply.pages[1].pids[0], 200);
@@ -212,6 +214,49 @@ static void test_time(void **state) {
         assert_int_equal(reply.pages[0].pids[0], 300);
 }
 
+/* With much address space a process waits for the others, and is in the answer once. */
+static void test_rounds(void **state) {
+        const Tree *tree = *state;
+        WalkOptions o = options(tree);
+        OwnersReply reply;
+        int n = 0;
+
+        make_three(tree);
+        map_page(tree, "200", 0x41f000, PRESENT | 0x100);
+        map_page(tree, "100", 0x41f000, PRESENT | 0x200);
+        o.found = count_found;
+        o.userdata = &n;
+        assert_int_equal(walk(&o, &request, &reply), 0);
+        assert_true(reply.complete);
+        assert_int_equal(reply.pages[0].n_pids, 2);
+        assert_int_equal(reply.pages[1].n_pids, 2);
+        assert_int_equal(reply.pages[1].pids[0], 100);
+        assert_int_equal(reply.pages[1].pids[1], 200);
+        assert_int_equal(n, 4);
+}
+
+/* However many map a page: no more is said than the other side expects. */
+static void test_many(void **state) {
+        const Tree *tree = *state;
+        WalkOptions o = options(tree);
+        OwnersReply reply;
+        char pid[16];
+        int n = 0;
+
+        for (int i = 1; i <= 100; i++) {
+                (void) snprintf(pid, sizeof(pid), "%d", i);
+                add_process(tree, pid, "many\n", "00400000-00420000 r-xp 0 0 0 /bin/many\n");
+                map_page(tree, pid, 0x400000, PRESENT | 0x100);
+                map_page(tree, pid, 0x401000, PRESENT | 0x200);
+        }
+        o.found = count_found;
+        o.userdata = &n;
+        assert_int_equal(walk(&o, &request, &reply), 0);
+        assert_true(reply.complete && reply.pages[0].more && reply.pages[1].more);
+        assert_int_equal(reply.pages[0].n_pids, OWNERS_PIDS_MAX);
+        assert_int_equal(n, OWNERS_PIDS_MAX + 1);
+}
+
 /* A process with much address space is left before its end, the others are still looked at; the budget of
  * all of them ends the search. */
 static void test_entries(void **state) {
@@ -219,7 +264,7 @@ static void test_entries(void **state) {
         OwnersReply reply;
 
         make_three(*state);
-        o.max_process_entries = 64 + 10000; /* 0x20000 / PAGE is 32: smaller ranges come first */
+        o.max_process_entries = 32 + 10000; /* 0x20000 / PAGE is 32: smaller ranges come first */
         assert_int_equal(walk(&o, &request, &reply), 0);
         assert_true(!reply.complete && !reply.out_of_time);
         assert_int_equal(reply.pages[0].n_pids, 2);
@@ -251,7 +296,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         static const struct CMUnitTest tests[] = {
                 TEST(test_found), TEST(test_skipped), TEST(test_unreadable), TEST(test_nonsense),
-                TEST(test_time),  TEST(test_entries), TEST(test_errors),
+                TEST(test_time),  TEST(test_rounds), TEST(test_many), TEST(test_entries), TEST(test_errors),
         };
 
         return cmocka_run_group_tests_name("owners-walk", tests, NULL, NULL);
