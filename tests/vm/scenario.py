@@ -166,7 +166,7 @@ def varlink(guest, method, parameters=None, more=False, timeout=60, user=None):
     r = guest.run(argv, timeout)
     replies = _replies(r.out)
     if r.rc:
-        m = re.search(r'call failed[^:]*: (\S+)', r.err)
+        m = re.search(r'call .*failed: (\S+)', r.err)
         raise CallError(m[1] if m else '', replies[-1] if replies else {}, r.err.strip())
     return replies if more else replies[0]
 

@@ -32,7 +32,7 @@ def goes_on(t, g):
 
 VARLINK = (
     ('org.memunplug.NoSuchMethod', {}, 'org.varlink.service.MethodNotFound'),
-    ('org.example.Method', {}, 'org.varlink.service.InterfaceNotFound'),
+    ('org.example.Method', {}, 'org.varlink.service.MethodNotFound'),
     ('Unplug', {}, 'org.varlink.service.InvalidParameter'),
     ('Unplug', {'sizeBytes': -1}, 'org.varlink.service.InvalidParameter'),
     ('Unplug', {'sizeBytes': 0}, 'org.varlink.service.InvalidParameter'),
@@ -130,8 +130,8 @@ def test_varlink_many(t):
 
 
 BUS = (
-    (('Unplug', 'tatsa{sv}', 0, 0, '', 0), 'Invalid|invalid|exactly one|Exactly one'),
-    (('Unplug', 'tatsa{sv}', 1 << 27, 1, 33, '', 0), 'xactly one|nvalid'),
+    (('Unplug', 'tatsa{sv}', 0, 0, '', 0), 'missing, not valid'),
+    (('Unplug', 'tatsa{sv}', 1 << 27, 1, 33, '', 0), 'not valid, or one too many'),
     (('Unplug', 'tatsa{sv}', 0, 1, 4000000, '', 0), 'No memory block'),
     (('Unplug', 'tatsa{sv}', 0, 0, 'PNP0C80:7f', 0), 'No memory device'),
     (('Unplug', 'tatsa{sv}', 1 << 27, 0, '', 1, 'force', 'b', 'true'), 'Unknown option'),

@@ -5,7 +5,7 @@
 
 from cases import kernels
 from scenario import (Eject, Holder, OST_BUSY, OST_IN_USE, OST_OK, OST_PENDING, Workload, blocks, ctl,
-                      isolated_blocks, jobs, states)
+                      isolated_blocks, jobs, states, varlink)
 
 DEADLINE = 8
 
@@ -16,7 +16,7 @@ def _guest(t):
     def prepare(g):
         g.put('/etc/memunplug/memunplugd.conf',
               '[Unplug]\nDeadlineSec=%ds\nDeadlinePerGiBSec=0\n' % DEADLINE, 0o644)
-        g.start_daemon()
+        g.daemon = g.start_daemon()
         g.work = Workload(g, g.dimm_range('d1') + ',' + g.dimm_range('d2'), share=10, seed=3)
         g.holder = Holder(g, g.dimm_range('d1'))
         g.memory_before, g.states_before = g.meminfo('MemTotal'), states(g)
@@ -57,21 +57,30 @@ def test_nothing_left(t):
 
 @kernels('6.1', '6.12')
 def test_culprit(t):
-    """the job names what stands in the way: class pinned, and who if that can be known"""
+    """what stands in the way is named: class pinned, and who if that can be known"""
     g = _guest(t)
-    failed = [j for j in jobs(g) if j['state'] == 'failed']
-    t.equal(len(failed), 1, 'failed jobs')
-    record = failed[0]
-    t.equal((record['source'], record['cause'], record['removedBytes']), ('acpi', 'in_use', 0), 'record')
-    t.true(record.get('reason') and 'pinned' in record['reason'], 'the reason: %s' % record.get('reason'))
-    classes = {b['class'] for b in record.get('blockers', [])}
-    t.equal(classes, {'pinned'}, 'classes of the blockers')
-    pids = {p for b in record['blockers'] for p in b.get('pids', [])}
-    t.note('%s; pids named: %s (the holder is %d)', record['reason'], sorted(pids), g.holder.pid)
+    first, size = g.dimms()['d1'][0] >> 27, g.dimms()['d1'][1] >> 27
+    blockers = []
+    for index in range(first, first + size):
+        explained = varlink(g, 'Explain', {'block': index})
+        t.equal(explained['verdict'], 'unmovable', 'verdict of block %d' % index)
+        t.true('cannot be moved' in explained['reason'], 'reason of block %d: %s' % (index, explained['reason']))
+        blockers += explained['blockers']
+    t.equal({b['class'] for b in blockers}, {'pinned'}, 'classes of the blockers')
+    pids = {p for b in blockers for p in b.get('pids', [])}
+    t.note('%s; pids named: %s (the holder is %d)', explained['reason'], sorted(pids), g.holder.pid)
     t.true(not pids or g.holder.pid in pids, 'the holder is not among the pids named')
-    r = ctl(g, 'show', str(record['id']))
-    t.equal(r.rc, 0, "memunplugctl show's exit status")
-    t.true('pinned' in r.out, 'memunplugctl show does not say pinned:\n' + r.out)
+    device = next(r['device'] for r in varlink(g, 'ListDevices', more=True) if r['device']['firstBlock'] == first)
+    t.equal(device['verdict'], 'unmovable', 'verdict of the device')
+    t.true('cannot be moved' in device['reason'], 'reason of the device: %s' % device['reason'])
+    refused = varlink(g, 'Plan', {'device': device['name']})
+    t.true(not refused['feasible'] and refused['reason'], 'the plan: %s' % refused)
+    r = ctl(g, 'unplug', device['name'])
+    t.note('memunplugctl: ' + r.err.strip())
+    t.true(r.rc != 0 and r.err, 'memunplugctl unplug: %d %s' % (r.rc, r.err))
+    for record in jobs(g):                      # refused before it began, or tried: a record says the same
+        if record['state'] == 'failed':
+            t.equal((record['cause'], record['removedBytes']), ('in_use', 0), 'record')
 
 
 @kernels('6.1', '6.12')
@@ -80,7 +89,7 @@ def test_goes_later(t):
     g = _guest(t)
     t.equal(g.holder.end().rc, 0, "the holder's exit status")
     eject = Eject(g, 'd1', measure=False)
-    eject.wait_deleted(60)
+    t.equal(eject.wait_final(60), 'deleted', 'the answer (log: %s)' % g.daemon.err)
     eject.wait_answer(OST_OK)
     checked, bad = g.work.end()
     t.note('pages checked %d, bad %d', checked, bad)
