@@ -132,6 +132,7 @@ struct memunplug_evacuate {
  * struct memunplug_page - one page in the way
  * @address: its physical address
  * @class: MEMUNPLUG_CLASS_*
+ * @page_class: the same, for C++
  * @flags: MEMUNPLUG_PAGE_*
  * @ref_count: reference count of its folio
  * @map_count: mappings of its folio
@@ -140,7 +141,12 @@ struct memunplug_evacuate {
  */
 struct memunplug_page {
 	__u64 address;
-	__u32 class;
+	union {
+#ifndef __cplusplus
+		__u32 class;
+#endif
+		__u32 page_class;
+	};
 	__u32 flags;
 	__s32 ref_count;
 	__s32 map_count;
