@@ -235,12 +235,14 @@ static int buffer_reserve(Client *client) {
 
 /* Takes the first whole message apart. -EAGAIN: there is none. */
 static int buffer_take(Client *client, Reply *ret) {
-        char *start = client->buffer + client->begin, *nul = NULL;
+        char *start, *nul;
         size_t n;
         int r;
 
-        if (client->end > client->scanned)
-                nul = memchr(client->buffer + client->scanned, 0, client->end - client->scanned);
+        if (client->end == client->begin)
+                return -EAGAIN;
+        start = client->buffer + client->begin;
+        nul = memchr(client->buffer + client->scanned, 0, client->end - client->scanned);
         if (!nul) {
                 client->scanned = client->end;
                 return client->end - client->begin > CLIENT_REPLY_MAX ? -EMSGSIZE : -EAGAIN;
