@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from program import ENVIRONMENT, PROGRAM, Terminal, contains, equal, main, run  # noqa: E402
@@ -55,19 +56,18 @@ class Machine:
         """READY=1 may wait for a bus, which there is none of here: the socket is there before."""
         environment = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus"}
         environment.pop("NOTIFY_SOCKET", None)
-        ready = subprocess.PIPE
+        log = pathlib.Path(self.directory.name) / "log"
         self.daemon = subprocess.Popen([DAEMON, f"--root={self.root}", f"--listen={self.address}", "--device=",
-                                        "--state=state", "--log-level=warning"], env=environment, stderr=ready)
+                                        "--state=state", "--log-level=warning"], env=environment, stderr=log.open("wb"))
         with socket.socket(socket.AF_UNIX) as s:
             while s.connect_ex(self.address) != 0:
                 if self.daemon.poll() is not None:
-                    raise AssertionError(self.daemon.stderr.read().decode())
+                    raise AssertionError(log.read_text())
                 os.sched_yield()
 
     def end(self):
         self.daemon.send_signal(signal.SIGTERM)
         code = self.daemon.wait(PATIENCE)
-        self.daemon.stderr.close()
         self.directory.cleanup()
         return code
 
@@ -176,8 +176,9 @@ def test_no_wait():
     contains(ctl(0, "unplug", "15", "--no-wait").out, " is under way; 'memunplugctl show ")
     jobs = json.loads(ctl(0, "-j", "jobs").out)
     number = str(jobs[-1]["id"])
-    while json.loads(ctl(0, "-j", "show", number).out)["state"] not in ("done", "failed"):
-        pass
+    end = time.monotonic() + PATIENCE
+    while json.loads(ctl(0, "-j", "show", number).out)["state"] != "done":
+        assert time.monotonic() < end
     contains(ctl(1, "cancel", number).err, f"There is no job {number}, or it has ended")
     ctl(0, "replug", "15")
     machine.settle()
