@@ -17,6 +17,7 @@
 
 #include "config.h"
 #include "engine/engine.h"
+#include "engine/owners.h"
 #include "front/dbus.h"
 #include "front/varlink.h"
 #include "manager.h"
@@ -81,6 +82,7 @@ static QueuePolicy policy_from_config(const Config *config) {
                 .deadline_usec = config->deadline_usec,
                 .deadline_per_gib_usec = config->deadline_per_gib_usec,
                 .retries = config->retries,
+                .owners_socket = OWNERS_SOCKET,
         };
 }
 

@@ -264,6 +264,7 @@ static RequestContext request_context(Queue *queue) {
                 .engine = queue->engine,
                 .journal = queue->journal,
                 .retries = queue->policy.retries,
+                .owners_socket = queue->policy.owners_socket,
                 .table = fresh_table,
                 .changed = request_changed,
                 .userdata = queue,
@@ -279,7 +280,7 @@ static uint64_t requested_bytes(const Demand *demand, const Plan *plan) {
 static uint64_t deadline_of(const Queue *queue, const Demand *demand, uint64_t bytes) {
         if (demand->deadline_usec > 0)
                 return demand->deadline_usec;
-        return queue->policy.deadline_usec + queue->policy.deadline_per_gib_usec * (bytes + GIB - 1) / GIB;
+        return queue->policy.deadline_usec + queue->policy.deadline_per_gib_usec * ((bytes + GIB - 1) / GIB);
 }
 
 static int accept_demand(Queue *queue, const Demand *demand, const Plan *plan, const Job **ret) {

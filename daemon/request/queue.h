@@ -31,6 +31,7 @@ typedef struct QueuePolicy {
         uint64_t deadline_usec;        /* default for demands without one: base ... */
         uint64_t deadline_per_gib_usec; /* ... plus this for each GiB to remove */
         uint32_t retries;              /* evacuation attempts after the first */
+        const char *owners_socket;     /* where to ask who owns a page, or NULL: do not ask */
 } QueuePolicy;
 
 /* What became of a demand. If cause is not CAUSE_NONE no job was made, and reason (owned by the caller) and

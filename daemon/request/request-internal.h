@@ -5,6 +5,7 @@
 
 #include <time.h>
 
+#include "engine/owners.h"
 #include "request/obstacle.h"
 #include "request/request.h"
 
@@ -21,7 +22,10 @@ struct Request {
         size_t n_taken;
         uint32_t dropped;          /* blocks given up, where a part is enough */
         EngineOp *op;
+        OwnersQuery *naming;       /* on the way; the end waits for it */
+        JobState waiting_end;      /* the final state that waits for it, or _JOB_STATE_INVALID */
         sd_event_source *deadline, *retry, *stall;
+        bool stuck;                /* a worker was left behind in the kernel */
         JobState verdict;          /* the final state that is decided already, or _JOB_STATE_INVALID */
         uint64_t step_started;     /* usec, CLOCK_MONOTONIC */
         uint64_t step_first_left;  /* bytes to move when the first progress came */
@@ -42,14 +46,23 @@ void request_fail_to_start(Request *request, const char *what, int error);
 void request_notify(Request *request, RequestChange change, uint32_t block);
 void request_drop_timers(Request *request);
 uint64_t request_now_usec(clockid_t clock);
+/* Words for how an engine call ended. */
+const char *request_outcome_text(const EngineEvent *event);
 static inline bool request_is_decided(const Request *request) {
         return (int) request->verdict >= 0;
+}
+/* It has ended but for the names of those in the way. */
+static inline bool request_is_waiting(const Request *request) {
+        return (int) request->waiting_end >= 0;
 }
 
 /* unplug.c: evacuate, take offline, eject */
 void unplug_evacuate(Request *request);
 void unplug_eject(Request *request);
 void unplug_note_blockers(Request *request, Obstacle *obstacle);
+
+/* culprit.c: ask who owns the pages in the way */
+void culprit_ask(Request *request);
 
 /* restore.c: bring back */
 

@@ -111,9 +111,18 @@ void request_drop_timers(Request *request) {
         request->stall = sd_event_source_disable_unref(request->stall);
 }
 
+/* Ends the job, once it is known who stood in the way. */
 void request_end(Request *request, JobState state) {
         request_drop_timers(request);
+        if (request->naming) {
+                request->waiting_end = state;
+                return;
+        }
         (void) request_set_state(request, state); /* final states are always entered */
+}
+
+const char *request_outcome_text(const EngineEvent *event) {
+        return event->error < 0 ? strerror(-event->error) : step_result_to_string(event->result);
 }
 
 /* Ends an engine call that could not even begin. */
@@ -140,7 +149,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 
         request->deadline = sd_event_source_disable_unref(request->deadline);
         if (request->job.state == JOB_EJECTING || request->job.state == JOB_RESTORING ||
-            request_is_decided(request))
+            request_is_decided(request) || request_is_waiting(request))
                 return 0;
         if (request->n_todo > 0 && request->context.table(&table, request->context.userdata) >= 0 &&
             obstacle_look(request->context.engine, table, request->todo, request->n_todo, NULL, &obstacle) >=
@@ -170,6 +179,7 @@ static Request *request_alloc(const RequestContext *context) {
                 return NULL;
         request->context = *context;
         request->verdict = _JOB_STATE_INVALID;
+        request->waiting_end = _JOB_STATE_INVALID;
         request->step_first_left = BLOCK_USAGE_UNKNOWN;
         request->job.current_block = -1;
         request->job.eta_usec = UINT64_MAX;
@@ -253,6 +263,7 @@ Request *request_free(Request *request) {
         request_drop_timers(request);
         (void) sd_event_source_disable_unref(request->deadline);
         (void) engine_op_free(request->op);
+        (void) owners_query_free(request->naming);
         (void) plan_free(request->plan);
         free(request->todo);
         free(request->taken);
@@ -331,7 +342,7 @@ bool request_cancel(Request *request, const char *reason) {
 
         if (state == JOB_EJECTING || job_state_is_final(state))
                 return false;
-        if (request_is_decided(request) || state == JOB_RESTORING)
+        if (request_is_decided(request) || request_is_waiting(request) || state == JOB_RESTORING)
                 return true; /* it is on its way out already */
         request_decide(request, JOB_CANCELLED, CAUSE_CANCELLED, "%s", reason);
         stop(request);

@@ -24,6 +24,7 @@ typedef struct RequestContext {
         Engine *engine;
         Journal *journal; /* or NULL */
         uint32_t retries;
+        const char *owners_socket; /* where to ask who owns a page, or NULL */
         /* A fresh table of blocks, valid until the next event. */
         int (*table)(const BlockTable **ret, void *userdata);
         /* The request must not be freed from within. */

@@ -9,6 +9,11 @@
 #include "request/request-internal.h"
 #include "util/cleanup.h"
 
+/* Bringing blocks back takes milliseconds. Behind a worker that is stuck with the kernel's hotplug lock it
+ * may take for ever, and the answer does not wait for that. */
+#define RESTORE_LIMIT_USEC (10ULL * USEC_PER_SEC)
+#define RESTORE_LIMIT_STUCK_USEC (300ULL * 1000ULL)
+
 void restore_forget(Request *request, uint32_t block, bool taken) {
         for (size_t i = 0; i < request->n_todo; i++) {
                 if (request->todo[i].block != block)
@@ -23,11 +28,13 @@ void restore_forget(Request *request, uint32_t block, bool taken) {
 }
 
 static void restored(Request *request, const EngineEvent *event) {
-        if (event->result != STEP_OK && event->result != STEP_KILLED) {
+        request_drop_timers(request);
+        if (event->result != STEP_OK) {
                 CLEANUP(freep) char *before = STEAL_PTR(request->job.reason);
 
                 if (asprintf(&request->job.reason, "%s; %zu blocks could not be brought back (%s)",
-                             before ? before : "failed", request->n_taken, strerror(-event->error)) < 0)
+                             before ? before : "failed", request->n_taken,
+                             request_outcome_text(event)) < 0)
                         request->job.reason = NULL;
         }
         request_end(request, request->verdict);
@@ -58,11 +65,28 @@ static void restore_event(EngineOp *op, const EngineEvent *event, void *userdata
         }
 }
 
+static int on_restore_limit(sd_event_source *source, uint64_t usec, void *userdata) {
+        Request *request = userdata;
+
+        request->stall = sd_event_source_disable_unref(request->stall);
+        if (request->op)
+                engine_op_cancel(request->op);
+        return 0;
+}
+
+/* A worker that was killed may have taken the block it was at without a word of it. Blocks that are online
+ * already come to no harm. */
+static void suspect_first_block(Request *request) {
+        if (request->job.state == JOB_OFFLINING && request->n_todo > 0)
+                restore_forget(request, request->todo[0].block, /* taken= */ true);
+}
+
 /* Brings back what was taken, then ends with the verdict. Changes: blocks go online. */
 void restore_unwind(Request *request) {
         int r;
 
         request_drop_timers(request);
+        suspect_first_block(request);
         if (request->n_taken == 0) {
                 request_end(request, request->verdict);
                 return;
@@ -75,7 +99,12 @@ void restore_unwind(Request *request) {
         }
         r = engine_online(request->context.engine, request->taken, request->n_taken, restore_event, request,
                           &request->op);
-        if (r < 0)
+        if (r >= 0)
+                r = sd_event_add_time_relative(request->context.event, &request->stall, CLOCK_MONOTONIC,
+                                               request->stuck ? RESTORE_LIMIT_STUCK_USEC
+                                                              : RESTORE_LIMIT_USEC,
+                                               0, on_restore_limit, request);
+        if (r < 0 && !request->op)
                 request_end(request, request->verdict);
 }
 
@@ -96,7 +125,8 @@ static void replug_event(EngineOp *op, const EngineEvent *event, void *userdata)
                 return;
         }
         request_decide(request, request->job.removed_blocks > 0 ? JOB_PARTIAL : JOB_FAILED, CAUSE_SYSTEM,
-               "%zu blocks could not be brought online (%s)", request->n_todo, strerror(-event->error));
+               "%zu blocks could not be brought online (%s)", request->n_todo,
+               request_outcome_text(event));
         request_end(request, request->verdict);
 }
 

@@ -81,7 +81,7 @@ static void eject_event(EngineOp *op, const EngineEvent *event, void *userdata) 
         }
         request_decide(request, JOB_FAILED, event->result == STEP_BUSY ? CAUSE_BUSY : CAUSE_SYSTEM,
                        "the platform did not take device '%s' away: %s", request->plan->device,
-                       strerror(-event->error));
+                       request_outcome_text(event));
         restore_unwind(request);
 }
 
@@ -155,6 +155,7 @@ void unplug_note_blockers(Request *request, Obstacle *obstacle) {
         free(job->blockers);
         job->blockers = STEAL_PTR(obstacle->blockers);
         job->n_blockers = obstacle->n_blockers;
+        culprit_ask(request);
 }
 
 /* An attempt did not get through: try again, go on with less, or give up. refused: the kernel will not
@@ -198,13 +199,18 @@ static void attempt_failed(Request *request, bool refused, const char *sentence)
         restore_unwind(request);
 }
 
+static void note_stuck(Request *request) {
+        request->stuck = true;
+        report_stuck(&request->job);
+}
+
 static void offline_ended(Request *request, const EngineEvent *event) {
         CLEANUP(freep) char *sentence = NULL;
 
         request->stall = sd_event_source_disable_unref(request->stall);
         if (request_is_decided(request)) {
                 if (event->result == STEP_STUCK)
-                        report_stuck(&request->job);
+                        note_stuck(request);
                 restore_unwind(request);
                 return;
         }
@@ -216,7 +222,7 @@ static void offline_ended(Request *request, const EngineEvent *event) {
                         finish_unplug(request);
                 return;
         case STEP_STUCK:
-                report_stuck(&request->job);
+                note_stuck(request);
                 request_decide(request, JOB_FAILED, CAUSE_STUCK,
                                "the kernel does not come back from taking block %" PRIi64 " offline",
                                request->job.current_block);
@@ -232,7 +238,7 @@ static void offline_ended(Request *request, const EngineEvent *event) {
                 break;
         }
         if (asprintf(&sentence, "block %" PRIi64 " did not go offline (%s)", request->job.current_block,
-                     event->error < 0 ? strerror(-event->error) : step_result_to_string(event->result)) < 0)
+                     request_outcome_text(event)) < 0)
                 sentence = NULL;
         attempt_failed(request, event->result == STEP_REFUSED || event->result == STEP_FAILED, sentence);
 }
@@ -283,7 +289,7 @@ static void step_offline(Request *request) {
 static void evacuation_ended(Request *request, const EngineEvent *event) {
         if (request_is_decided(request)) {
                 if (event->result == STEP_STUCK)
-                        report_stuck(&request->job);
+                        note_stuck(request);
                 restore_unwind(request);
                 return;
         }
@@ -304,7 +310,7 @@ static void evacuation_ended(Request *request, const EngineEvent *event) {
                                "the kernel ran out of memory while it moved pages");
                 break;
         case STEP_STUCK:
-                report_stuck(&request->job);
+                note_stuck(request);
                 request_decide(request, JOB_FAILED, CAUSE_STUCK,
                                "the kernel does not come back from moving pages");
                 break;
@@ -314,7 +320,7 @@ static void evacuation_ended(Request *request, const EngineEvent *event) {
         case STEP_FAILED:
         case _STEP_RESULT_MAX:
                 request_decide(request, JOB_FAILED, CAUSE_SYSTEM, "moving pages failed: %s",
-                               strerror(-event->error));
+                               request_outcome_text(event));
                 break;
         }
         restore_unwind(request);

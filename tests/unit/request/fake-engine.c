@@ -24,7 +24,11 @@ struct EngineOp {
         bool cancelled;
 };
 
+/* The engine that answers questions for owners: there is one per test. */
+static Engine *owners_engine;
+
 void fake_engine_init(Engine *engine, sd_event *event, int root_fd) {
+        owners_engine = engine;
         *engine = (Engine) {
                 .event = event,
                 .root_fd = root_fd,
@@ -255,6 +259,48 @@ int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block,
 void engine_survey_clear(EngineSurvey *survey) {
         free(survey->blockers);
         *survey = (EngineSurvey) {};
+}
+
+struct OwnersQuery {
+        OwnersCallback callback;
+        void *userdata;
+        OwnersReply reply;
+        sd_event_source *source;
+};
+
+static int answer_owners(sd_event_source *source, uint64_t usec, void *userdata) {
+        OwnersQuery *q = userdata;
+
+        if (owners_engine->owners_silent)
+                q->callback(-ETIMEDOUT, NULL, q->userdata);
+        else
+                q->callback(0, &q->reply, q->userdata);
+        return 0;
+}
+
+int owners_query(sd_event *event, const char *socket_path, const uint64_t *addresses, size_t n,
+                 uint64_t timeout_usec, OwnersCallback callback, void *userdata, OwnersQuery **ret) {
+        OwnersQuery *q = calloc(1, sizeof(*q));
+
+        assert(q && strcmp(socket_path, "owners") == 0 && n <= OWNERS_PAGES_MAX);
+        owners_engine->n_owners++;
+        *q = (OwnersQuery) { .callback = callback, .userdata = userdata };
+        for (size_t i = 0; i < n; i++)
+                q->reply.pages[i] = (OwnersPage) { .address = addresses[i], .comm = "holder",
+                                                   .pids = { FAKE_OWNER_PID }, .n_pids = 1 };
+        q->reply.n_pages = n;
+        assert(sd_event_add_time_relative(event, &q->source, CLOCK_MONOTONIC, 20000, 0, answer_owners, q) >=
+               0);
+        *ret = q;
+        return 0;
+}
+
+OwnersQuery *owners_query_free(OwnersQuery *q) {
+        if (!q)
+                return NULL;
+        (void) sd_event_source_disable_unref(q->source);
+        free(q);
+        return NULL;
 }
 
 const char *step_result_to_string(StepResult result) {

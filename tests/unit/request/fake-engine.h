@@ -4,6 +4,9 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engine/owners.h"
+
+#define FAKE_OWNER_PID 4711
 
 #define FAKE_BLOCKS_MAX 256U
 
@@ -23,6 +26,8 @@ struct Engine {
         uint64_t pinned_bytes[FAKE_BLOCKS_MAX];   /* what a survey finds */
         uint64_t used_bytes[FAKE_BLOCKS_MAX];
         unsigned n_evacuate, n_offline, n_online, n_eject; /* calls */
+        bool owners_silent;                       /* nobody answers who owns a page */
+        unsigned n_owners;                        /* questions */
         uint32_t stuck[FAKE_BLOCKS_MAX];
         size_t n_stuck;
         EngineOp *held[8];

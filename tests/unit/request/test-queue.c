@@ -74,7 +74,8 @@ static int set_up(void **state) {
         fake_engine_init(&world->engine, world->event, world->tree.fd);
         world->policy = (QueuePolicy){ .guard.keep_free_bytes = 64ULL << 20,
                                        .deadline_usec = 60000000,
-                                       .retries = 2 };
+                                       .retries = 2,
+                                         .owners_socket = "owners" };
         open_queue(world);
         *state = world;
         return 0;
@@ -198,9 +199,27 @@ static void pinned_pages_are_reported_and_nothing_is_taken(void **state) {
         assert_int_equal(job->cause, CAUSE_IN_USE);
         assert_string_equal(job->reason, "1 of 4 blocks hold pages that cannot be moved: 2.5M pinned");
         assert_int_equal(job->n_blockers, 1);
+        assert_int_equal(job->blockers[0].n_pids, 1);
+        assert_int_equal(job->blockers[0].pids[0], FAKE_OWNER_PID);
+        assert_string_equal(job->blockers[0].owner, "holder");
         assert_int_equal(job->attempts, 3); /* two retries */
         assert_int_equal(world->engine.n_offline, 0);
         assert_dimm_online(world, 0, 1);
+}
+
+static void job_ends_without_names_when_nobody_knows_them(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.owners_silent = true;
+        world->engine.evacuate_failures = UINT32_MAX;
+        world->engine.pinned_bytes[34] = 4096;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_int_equal(world->engine.n_owners, 1);
+        assert_int_equal(job->state, JOB_FAILED);
+        assert_int_equal(job->n_blockers, 1);
+        assert_int_equal(job->blockers[0].n_pids, 0);
 }
 
 static void stragglers_that_move_do_not_stop_it(void **state) {
@@ -601,6 +620,7 @@ int main(void) {
                 CASE(size_goes_without_eject),
                 CASE(plan_changes_nothing),
                 CASE(pinned_pages_are_reported_and_nothing_is_taken),
+                CASE(job_ends_without_names_when_nobody_knows_them),
                 CASE(stragglers_that_move_do_not_stop_it),
                 CASE(block_that_stays_brings_back_the_rest),
                 CASE(block_that_goes_late_is_tried_again),
