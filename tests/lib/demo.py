@@ -5,7 +5,6 @@
 # order; the guest and the helpers are those of the tests.
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -122,8 +121,7 @@ def demonstrate(guest):
     events.monitor.wait(20)
 
     step('What the guest says afterwards')
-    command('memunplugctl --json=pretty status')
-    show(json.dumps(json.loads(guest.check(['memunplugctl', '--json=short', 'status'])), indent=2))
+    show_command(guest, 'memunplugctl', '--json=pretty', 'status')
     show_command(guest, 'memunplugctl', 'jobs')
     checked, bad = work.end()
 

@@ -42,14 +42,16 @@ def test_killed(t):
     t.equal(work.verify()[1], 0, 'bad pages')
     # the kernel's own handling is back
     other = Eject(g, 'd2', measure=False)
-    other.wait_deleted(60)
+    t.equal(other.wait_final(60), 'deleted', "the kernel's own answer for the other DIMM")
     t.equal(other.answers()[0], OST_PENDING, "the kernel's first answer")
     # the record is taken up again
-    g.start_daemon()
+    daemon = g.start_daemon()
     record = job(g, ident)
     t.equal((record['state'], record['cause']), ('failed', 'interrupted'), 'record after restart')
     again = Eject(g, 'd1', measure=False)
-    again.wait_deleted(60)
+    final = again.wait_final(60)
+    if final != 'deleted':
+        t.fail('another request is answered with %#x; log: %s' % (final, daemon.err))
     again.wait_answer(OST_OK)
     t.equal(work.end()[1], 0, 'bad pages at the end')
 
