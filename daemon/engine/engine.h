@@ -9,9 +9,9 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "engine/survey.h"
 #include "memory/block.h"
 
-typedef struct Engine Engine;
 typedef struct EngineOp EngineOp;
 
 typedef enum EngineKind { ENGINE_KMOD, ENGINE_SYSFS, _ENGINE_KIND_MAX } EngineKind;
@@ -52,23 +52,6 @@ typedef struct EngineBlock {
         Zone zone;              /* online: the zone it goes back to */
 } EngineBlock;
 
-/* One page in the way. Classes as in the uapi header (MEMUNPLUG_CLASS_*). */
-typedef struct EngineBlocker {
-        uint64_t address;
-        uint32_t class;
-        int32_t ref_count;
-        int32_t map_count;
-        uint32_t flags;
-} EngineBlocker;
-
-typedef struct EngineSurvey {
-        uint64_t class_bytes[16];
-        uint64_t used_bytes, unmovable_bytes, hole_bytes, locked_bytes, writeback_bytes;
-        uint64_t total_blockers;
-        EngineBlocker *blockers; /* at most the number asked for */
-        size_t n_blockers;
-} EngineSurvey;
-
 /* root_fd: directory that holds sys and proc (borrowed). device_path: the module's node, or NULL
  * never to use it. Without the node the engine is ENGINE_SYSFS. */
 int engine_new(Engine **ret, sd_event *event, int root_fd, const char *device_path);
@@ -77,12 +60,6 @@ EngineKind engine_kind(const Engine *engine);
 const char *engine_reason(const Engine *engine); /* why not kmod, or why no fence; NULL if all is well */
 bool engine_can_evacuate(const Engine *engine);  /* the fence works here */
 int engine_device_fd(const Engine *engine);      /* the module's file (borrowed), or -EOPNOTSUPP */
-
-/* Fills used_bytes and unmovable_bytes of online blocks. -EOPNOTSUPP without the module. */
-int engine_survey_table(Engine *engine, BlockTable *table);
-int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
-                        EngineSurvey *ret);
-void engine_survey_clear(EngineSurvey *survey);
 
 /* Each starts worker processes and returns at once. blocks are copied. Adjacent blocks are evacuated as
  * one range; PROGRESS comes at most four times a second. Changes: the pages in the blocks. */

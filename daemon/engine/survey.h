@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is in memory blocks, as far as the module can look: bytes by class, and the pages in the way. Changes
+ * nothing. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "memory/block.h"
+
+typedef struct Engine Engine;
+
+/* One page in the way. Classes as in the uapi header (MEMUNPLUG_CLASS_*). */
+typedef struct EngineBlocker {
+        uint64_t address;
+        uint32_t class;
+        int32_t ref_count;
+        int32_t map_count;
+        uint32_t flags;
+} EngineBlocker;
+
+typedef struct EngineSurvey {
+        uint64_t class_bytes[16];
+        uint64_t used_bytes, unmovable_bytes, hole_bytes, locked_bytes, writeback_bytes;
+        uint64_t total_blockers;
+        EngineBlocker *blockers; /* at most the number asked for */
+        size_t n_blockers;
+} EngineSurvey;
+
+/* Fills used_bytes and unmovable_bytes of online blocks. -EOPNOTSUPP without the module. */
+int engine_survey_table(Engine *engine, BlockTable *table);
+int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
+                        EngineSurvey *ret);
+void engine_survey_clear(EngineSurvey *survey);
