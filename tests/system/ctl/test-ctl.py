@@ -160,13 +160,14 @@ def test_explain():
 
 def test_plan():
     result = one("Plan", says(PLAN), "plan", "1G")
-    check(result, 0, "Can be done.\n1G would go, 300M of it in use and moved; 2G are free elsewhere, 100M of that is "
-          "reserve.\n\nWould go, in this order:\nBLOCK SIZE MOVE ZONE    NODE DEVICE\n"
+    check(result, 0, "Can be done.\n"
+          "1G would go, 300M of it in use and to be moved; 2G are free elsewhere, 100M of that in reserve.\n\n"
+          "Would go, in this order:\nBLOCK SIZE MOVE ZONE    NODE DEVICE\n"
           "   47 128M   0B Movable    0 -\n\nCannot go:\nBLOCK DEVICE VERDICT REASON\n"
           "    3 -      guarded policy keeps it\n")
     equal(result.calls, [{"method": "org.memunplug.Plan", "parameters": {"sizeBytes": G}}])
     unknown = PLAN | {"steps": [{"block": 47, "sizeBytes": 128 * M}], "moveBytes": 0}
-    contains(one("Plan", says(unknown), "plan", "1G").out, "1G would go, an unknown part of it in use and moved; ")
+    contains(one("Plan", says(unknown), "plan", "1G").out, "1G would go, an unknown part of it in use and to be ")
     refused = PLAN | {"feasible": False, "reason": "needs 2.1G free on node 0, has 1.4G"}
     result = one("Plan", says(refused), "plan", "1G")
     equal(result.code, 1)

@@ -57,8 +57,10 @@ class Machine:
         environment = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nonexistent/bus"}
         environment.pop("NOTIFY_SOCKET", None)
         log = pathlib.Path(self.directory.name) / "log"
-        self.daemon = subprocess.Popen([DAEMON, f"--root={self.root}", f"--listen={self.address}", "--device=",
-                                        "--state=state", "--log-level=warning"], env=environment, stderr=log.open("wb"))
+        command = [DAEMON, f"--root={self.root}", f"--listen={self.address}", "--device=", "--state=state",
+                   "--log-level=warning"]
+        with log.open("wb") as messages:
+            self.daemon = subprocess.Popen(command, env=environment, stderr=messages)
         with socket.socket(socket.AF_UNIX) as s:
             while s.connect_ex(self.address) != 0:
                 if self.daemon.poll() is not None:
