@@ -75,7 +75,8 @@ static int show_plan(const Ctl *ctl, json_object *plan, bool feasible) {
 
         say(stdout, "%s%s%s%s", feasible ? "Can be done" : "Cannot be done", reason ? ": " : "",
             reason ?: "", full_stop(reason ?: ""));
-        say(stdout, "%s %s go, %s of it in use and to be moved; %s are free elsewhere, %s of that in reserve.",
+        say(stdout,
+            "%s %s go, %s of it in use and to be moved; %s are free elsewhere, %s of that in reserve.",
             field_size(ctl, plan, "removableBytes", a), feasible ? "would" : "could",
             is_move_known(steps) ? field_size(ctl, plan, "moveBytes", b) : "an unknown part",
             field_size(ctl, plan, "freeBytes", c), field_size(ctl, plan, "reserveBytes", d));
