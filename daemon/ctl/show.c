@@ -88,6 +88,7 @@ static void show_status(const Ctl *ctl, json_object *status) {
         say(stdout, LABEL "%s%s%s%s", "Engine", field_string(status, "engine") ?: "-", reason ? " (" : "",
             reason ?: "", reason ? ")" : "");
         show_text("Hypervisor", field_string(status, "hypervisor"));
+        show_text("Channel", field_string(status, "hypervisorChannel"));
         say(stdout, LABEL "%s online, %s removable, in blocks of %s", "Memory",
             field_size(ctl, status, "onlineBytes", a), field_size(ctl, status, "removableBytes", b),
             field_size(ctl, status, "blockSizeBytes", c));

@@ -79,9 +79,9 @@ def test_status():
             "             second\n")
     check(one("GetStatus", says(STATUS)), 0, text)
     check(one("GetStatus", says(STATUS), "status"), 0, text)
-    busy = STATUS | {"job": job("evacuating", evacuatedBytes=100 * M), "health": []}
+    busy = STATUS | {"job": job("evacuating", evacuatedBytes=100 * M), "health": [], "hypervisorChannel": "org.x.0"}
     result = one("GetStatus", says(busy), "status")
-    contains(result.out, "        Job: 7 evacuating, 23%\n     Health: good\n")
+    contains(result.out, "    Channel: org.x.0\n", "        Job: 7 evacuating, 23%\n     Health: good\n")
 
 
 def test_status_of_little():
