@@ -185,14 +185,9 @@ static void forget_request(AcpiSource *source, AcpiRequest *request) {
 static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userdata) {
         AcpiSource *source = userdata;
         AcpiRequest *request;
-        int r;
 
         if (event != QUEUE_JOB_ENDED || job->device[0] == '\0')
                 return;
-        /* An eject that was tried let the device out of the gate: take back what is still there. */
-        r = hold_gate(source->fd, true);
-        if (r < 0 && r != -ENODEV)
-                (void) log_warning_errno(r, "Failed to renew the gate, ignoring: %s", strerror(-r));
         request = find_request(source, job->device);
         if (!request || request->job != job->id)
                 return;
