@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A guest that is a whole Debian: booted by systemd from its own disk, with bus, polkit,
+# udev and journal, the product not installed yet. It owns what goes from the host onto
+# the disk at boot; the disk itself is rootfs.py's, QEMU is machine.py's.
+
+import os
+
+import image
+import machine
+import package
+import product
+import rootfs
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+UNIT = 'memunplug-agent.service'
+DEBS = '/usr/lib/memunplug-test/packages'
+
+BOOT_MODULES = ['virtio_pci', 'virtio_console', 'virtio_blk', 'crc32c_generic', 'ext4']
+MODULES = ['autofs4', 'fuse']                   # that systemd asks for
+MODULE_TABLES = ('modules.builtin', 'modules.builtin.modinfo', 'modules.order')
+
+
+class System(machine.Guest):
+    """A running Debian that belongs to a series of kernels: 12 to 6.1, 13 to 6.12."""
+
+    def __init__(self, kernel='6.1', append='', devices=(), **options):
+        self.debian = rootfs.SUITE[kernel]
+        disk = rootfs.image(kernel)
+        super().__init__(kernel=kernel, append='systemd.show_status=0 audit=0 ' + append, devices=[
+            '-drive', 'file=%s,format=raw,if=none,id=root,snapshot=on,cache=unsafe' % disk,
+            '-device', 'virtio-blk-pci,drive=root', *devices], **options)
+
+    def _write_image(self, made, files, trixie):
+        contents, over = image.Image(), image.Image()
+        contents.file('init', os.path.join(HERE, 'system-init'), 0o755)
+        contents.file('bin/busybox', '/bin/busybox', 0o755)
+        for applet in ('sh', 'mount', 'insmod', 'mkdir', 'cp', 'chroot', 'switch_root', 'uname', 'echo'):
+            contents.link('bin/' + applet, 'busybox')
+        for directory in ('proc', 'sys', 'dev', 'disk'):
+            contents.directory(directory)
+        self._add_modules(contents, over)
+        (made or product.Product()).add_to(over, self.kernel)
+        if self.debian != 'trixie':             # which has it itself
+            image.add_trixie(over)
+        for deb in package.debs():
+            over.file(os.path.join(DEBS, os.path.basename(deb)), deb)
+        for path, source in files:
+            over.file(path, source)
+        unit = 'etc/systemd/system/'
+        over.file(unit + UNIT, os.path.join(HERE, UNIT))
+        over.link(unit + 'sysinit.target.wants/' + UNIT, '../' + UNIT)
+        _lay_over(contents, over)
+        with open(os.path.join(self.dir, 'initrd'), 'wb') as f:
+            contents.write(f)
+
+    def _add_modules(self, contents, over):
+        boot = self.kernel.module_files(BOOT_MODULES)
+        more = self.kernel.module_files([*MODULES, *image.MODULES_MORE])
+        base = 'lib/modules/%s/' % self.kernel.release
+        for path in {*boot, *more}:
+            over.data(base + image.plain(path), self.kernel.read_module(path))
+        for name in MODULE_TABLES:
+            over.file(base + name, os.path.join(self.kernel.modules, name))
+        contents.data('boot-modules', ''.join(image.plain(p) + '\n' for p in boot))
+
+    def wait_booted(self, timeout=240):
+        """Until all that is started at boot has started: systemd's word for how that went."""
+        return self.run(['systemctl', 'is-system-running', '--wait'], timeout).out.strip()
+
+
+    def properties(self, unit, *names):
+        """Properties of a unit, in this order."""
+        out = self.check(['systemctl', 'show', unit, *('--property=' + n for n in names)])
+        values = dict(line.split('=', 1) for line in out.splitlines() if '=' in line)
+        return [values[n] for n in names]
+
+    def journal(self, *arguments):
+        return self.check(['journalctl', '--no-pager', '--quiet', *arguments])
+
+
+def _lay_over(contents, over):
+    """Puts an image below over/ of another; /bin, /sbin and /lib are links of a merged Debian."""
+    for path, entry in over.entries.items():
+        if path.split('/')[0] in ('bin', 'sbin', 'lib'):
+            path = 'usr/' + path
+        parent = 'over/' + os.path.dirname(path)
+        if parent.rstrip('/') not in contents.entries:
+            contents.directory(parent)
+        contents.entries['over/' + path] = entry
