@@ -11,6 +11,9 @@ from cases import Failure
 BUS = 'busctl --json=short call org.memunplug1 /org/memunplug1 org.memunplug1.Manager '
 NOBODY = 'setpriv --reuid=65534 --clear-groups '
 CAP_DAC_OVERRIDE = 1 << 1
+RULE = b'''polkit.addRule(function(action, subject) {
+        if (action.id == "org.memunplug1.unplug" && subject.user == "nobody") return polkit.Result.YES; });
+'''
 ONLINE_RULE = 'cp /usr/share/doc/memunplug/examples/71-memunplug-online.rules /etc/udev/rules.d/'
 
 
@@ -109,11 +112,11 @@ def test_polkit(t):
     r = g.run(NOBODY + unplug)
     t.true(r.rc and 'nteractive auth' in r.err, 'without a rule: %s %s' % (r.out, r.err))
     t.equal(g.run(NOBODY + 'memunplugctl unplug 128M').rc, 77, 'by the socket')
-    g.put('/etc/polkit-1/rules.d/50-test.rules', b'polkit.addRule(function(action, subject) {'
-          b' if (action.id == "org.memunplug1.unplug" && subject.user == "nobody") return polkit.Result.YES; });', 0o644)
+    g.put('/etc/polkit-1/rules.d/50-test.rules', RULE, 0o644)
     g.check('systemctl restart polkit.service')
     number = json.loads(g.check(NOBODY + unplug))['data'][0]
-    g.check('timeout 40 sh -c "until memunplugctl --json=short show %d | grep -q done; do sleep 0.2; done"' % number, 50)
+    g.check('timeout 40 sh -c "until memunplugctl --json=short show %d | grep -q done; do sleep 0.2; done"'
+            % number, 50)
     t.equal(g.run('memunplugctl replug 128M', 60).rc, 0, 'back')
 
 

@@ -33,7 +33,8 @@ def test_errors_are_the_same(m):
              ("Unplug", {"device": "../../etc"}, ("0", "0", "../../etc", "0")),
              ("Replug", {"blocks": [12]}, ("0", "1", "12", "", "0")),
              ("Plan", {"blocks": [4000000]}, ("0", "1", "4000000", "", "0"))]
-    names = {"InvalidParameter": "missing, not valid", "NoSuchBlock": "No memory block", "NoSuchDevice": "No memory device"}
+    names = {"InvalidParameter": "missing, not valid", "NoSuchBlock": "No memory block",
+             "NoSuchDevice": "No memory device"}
     for method, parameters, arguments in cases:
         varlink, bus = m.varlink(method, parameters), m.manager(method, "tatsa{sv}", *arguments)
         assert isinstance(varlink, str) == isinstance(bus, str), (varlink, bus)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""test-polkit.py MEMUNPLUGD TOP: the real polkitd judges callers by our actions, and answers the daemon although that runs
-as its own user. All in a mount namespace, where the user and the actions are there without being installed."""
+"""test-polkit.py MEMUNPLUGD TOP: the real polkitd judges callers by our actions, and answers the daemon although
+that runs as its own user. All in a mount namespace, where the user and the actions are there without being
+installed."""
 import os
 import pathlib
 import shutil

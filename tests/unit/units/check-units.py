@@ -53,7 +53,8 @@ def check_catalog(top: pathlib.Path) -> list[str]:
         shutil.copy(top / "units/memunplugd.catalog", folder / "usr/lib/systemd/catalog")
         wrong += run("journalctl", "--update-catalog", f"--root={folder}")
         if shutil.which("journalctl"):
-            listed = subprocess.run(["journalctl", "--list-catalog", f"--root={folder}"], capture_output=True, text=True)
+            listed = subprocess.run(["journalctl", "--list-catalog", f"--root={folder}"],
+                                    capture_output=True, text=True)
             wrong += [f"journalctl does not know {i}" for i in ids if i not in listed.stdout]
     return wrong
 
@@ -78,7 +79,8 @@ def check_bus_policy(top: pathlib.Path) -> list[str]:
         if rule.tag in ("allow", "deny") and target != [BUS_NAME]:
             wrong.append(f"bus policy: rule about something else: {rule.attrib}")
     expected = interface_members(top) | STANDARD
-    return wrong + [f"bus policy and interfaces disagree about {member}" for member in sorted(map(str, allowed ^ expected))]
+    return wrong + [f"bus policy and interfaces disagree about {member}"
+                    for member in sorted(map(str, allowed ^ expected))]
 
 
 def check_polkit(top: pathlib.Path) -> list[str]:
