@@ -110,11 +110,18 @@ int journal_record_from_job(const char *boot_id, const Job *job, char **ret) {
         return r < 0 ? r : object_to_line(record, ret);
 }
 
-/* How many blocks from here on go down by one each, in the same zone: plans list the highest block first. */
+/* How many blocks from here on are neighbours in the same zone: down by one each, as plans list them, or up by
+ * one each, as they come back from a journal. */
 static size_t run_length(const EngineBlock *blocks, size_t n) {
+        int64_t step;
         size_t i = 1;
 
-        while (i < n && blocks[i].zone == blocks[0].zone && blocks[i].block + i == blocks[0].block)
+        if (n < 2)
+                return n;
+        step = (int64_t) blocks[1].block - blocks[0].block;
+        if (step != 1 && step != -1)
+                return 1;
+        while (i < n && blocks[i].zone == blocks[0].zone && blocks[i].block == blocks[i - 1].block + step)
                 i++;
         return i;
 }
@@ -129,15 +136,18 @@ static int format_blocks_of_zone(const EngineBlock *blocks, size_t n, Zone zone,
         if (!f)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i += run) {
-                uint32_t high = blocks[i].block;
+                const uint32_t first = blocks[i].block;
+                uint32_t last;
 
                 run = run_length(blocks + i, n - i);
+                last = blocks[i + run - 1].block;
                 if (blocks[i].zone != zone)
                         continue;
                 if (run > 1)
-                        fprintf(f, "%s%" PRIu32 "-%" PRIu32, comma, high - (uint32_t) run + 1, high);
+                        fprintf(f, "%s%" PRIu32 "-%" PRIu32, comma, first < last ? first : last,
+                                first < last ? last : first);
                 else
-                        fprintf(f, "%s%" PRIu32, comma, high);
+                        fprintf(f, "%s%" PRIu32, comma, first);
                 comma = ",";
         }
         if (fclose(f) != 0)
