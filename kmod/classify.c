@@ -197,8 +197,20 @@ bool mu_class_suspicious(u32 class)
 	       class == MEMUNPLUG_CLASS_UNKNOWN;
 }
 
-/* Pages of one subsection, the unit in which memory comes and goes. */
-static void walk_subsection(unsigned long pfn, unsigned long end, const struct mu_walk *walk)
+/* The largest free page: up to 6.3 MAX_ORDER is one more, later one less is still right. */
+#ifdef MAX_PAGE_ORDER
+#define MU_FREE_ORDER_MAX	MAX_PAGE_ORDER
+#else
+#define MU_FREE_ORDER_MAX	(MAX_ORDER - 1)
+#endif
+
+/*
+ * Pages of one subsection, the unit in which memory comes and goes. Returns where
+ * to go on: a free page may reach over the end (never into a hole, nor @limit). One
+ * entered in its middle would be looked at frame by frame: only its head is marked.
+ */
+static unsigned long walk_subsection(unsigned long pfn, unsigned long end, unsigned long limit,
+				     const struct mu_walk *walk)
 {
 	struct mu_page page;
 	unsigned long next;
@@ -208,14 +220,19 @@ static void walk_subsection(unsigned long pfn, unsigned long end, const struct m
 		mu_memmap_unlock();
 		if (walk->hole)
 			walk->hole(end - pfn, walk->data);
-		return;
+		return end;
 	}
 	for (; pfn < end; pfn = next) {
 		mu_classify(pfn_to_page(pfn), &page);
-		next = min(end, page.pfn + (1UL << page.order));
+		next = page.pfn + (1UL << page.order);
+		if (page.class == MEMUNPLUG_CLASS_FREE && page.order <= MU_FREE_ORDER_MAX)
+			next = min(limit, next);
+		else
+			next = min(end, next);
 		walk->page(&page, pfn, next - pfn, walk->data);
 	}
 	mu_memmap_unlock();
+	return pfn;
 }
 
 /**
@@ -232,13 +249,13 @@ int mu_walk(unsigned long start, unsigned long end, const struct mu_walk *walk)
 {
 	unsigned long next;
 
-	for (; start < end; start = next) {
+	while (start < end) {
 		next = min(end, ALIGN(start + 1, PAGES_PER_SUBSECTION));
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		if (walk->any_signal && signal_pending(current))
 			return -EINTR;
-		walk_subsection(start, next, walk);
+		start = walk_subsection(start, next, end, walk);
 		cond_resched();
 	}
 	return 0;
