@@ -187,7 +187,8 @@ static int on_memory_timer(sd_event_source *source, uint64_t usec, void *userdat
         int r;
 
         front->memory_timer = sd_event_source_disable_unref(front->memory_timer);
-        front->memory_told_at = usec;
+        /* Now, not when it should have been: that lies far back when there was nothing to tell for long. */
+        (void) sd_event_now(front->context->event, CLOCK_MONOTONIC, &front->memory_told_at);
         if (!front->name_owned)
                 return 0;
         r = sd_bus_emit_properties_changed(front->bus, DBUS_PATH, DBUS_MANAGER_INTERFACE, "OnlineBytes",
