@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "request/aftercare.h"
 #include "request/inventory.h"
 #include "request/observers.h"
 #include "request/queue.h"
@@ -12,6 +13,8 @@
 #include "request/request.h"
 #include "util/cleanup.h"
 
+/* At the end workers that are stuck get this long to come back. */
+#define SHUTDOWN_PATIENCE_USEC (5ULL * 1000000ULL)
 #define GIB (1024ULL * 1024ULL * 1024ULL)
 
 struct Queue {
@@ -24,6 +27,8 @@ struct Queue {
         uint32_t last_id;
         sd_event_source *wake; /* deferred: start what can start, forget old history */
         Inventory *inventory;
+        Aftercare *aftercare;
+        sd_event_source *patience; /* at shutdown: for stuck workers */
         Observers observers;
         bool shutting_down;
         void (*idle)(void *userdata);
@@ -195,8 +200,8 @@ static bool start_request(Queue *queue, Request *request) {
         CLEANUP(plan_freep) Plan *plan = NULL;
         int r;
 
-        queue_invalidate_table(queue);
-        r = queue_plan(queue, request_demand(request), &plan);
+        r = queue_plan(queue, request_demand(request),
+                       &plan); /* a table that is fresh serves for both looks */
         if (r < 0) {
                 request_refuse(request, CAUSE_SYSTEM, strerror(-r));
                 return true;
@@ -210,6 +215,15 @@ static bool start_request(Queue *queue, Request *request) {
         return true;
 }
 
+/* Does something that outlives jobs still go on, and is it worth waiting for? */
+static bool is_idle(const Queue *queue) {
+        size_t n_stuck;
+
+        (void) engine_stuck_blocks(queue->engine, &n_stuck);
+        return count_requests(queue, is_under_way) == 0 &&
+                        ((n_stuck == 0 && !aftercare_is_busy(queue->aftercare)) || !queue->patience);
+}
+
 static int on_wake(sd_event_source *source, void *userdata) {
         Queue *queue = userdata;
 
@@ -220,7 +234,7 @@ static int on_wake(sd_event_source *source, void *userdata) {
                         (void) start_request(queue, queue->requests[i]);
         }
         trim_history(queue);
-        if (queue->shutting_down && queue->idle && count_requests(queue, is_under_way) == 0) {
+        if (queue->shutting_down && queue->idle && is_idle(queue)) {
                 void (*idle)(void *) = queue->idle;
 
                 queue->idle = NULL;
@@ -380,6 +394,49 @@ const Job *queue_current(const Queue *queue) {
         return NULL;
 }
 
+static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
+        Queue *queue = userdata;
+
+        queue->patience = sd_event_source_disable_unref(queue->patience);
+        wake(queue);
+        return 0;
+}
+
+/* The newest ended job that had the block; what a job under way has is its own business. */
+static const Request *last_with_block(const Queue *queue, uint32_t block) {
+        for (size_t i = queue->n_requests; i-- > 0;) {
+                const Plan *plan = request_plan(queue->requests[i]);
+
+                for (size_t k = 0; plan && k < plan->n_steps; k++)
+                        if (plan->steps[k].block == block)
+                                return queue->requests[i];
+        }
+        return NULL;
+}
+
+/* A worker whose job has ended without it came back: what that job should not have taken goes back. */
+static void on_released(const EngineBlock *blocks, size_t n, void *userdata) {
+        Queue *queue = userdata;
+
+        for (size_t i = 0; i < n; i++) {
+                const Request *request = last_with_block(queue, blocks[i].block);
+                JobState state = request ? request_job(request)->state : JOB_DONE;
+
+                if (state == JOB_FAILED || state == JOB_CANCELLED)
+                        aftercare_add(queue->aftercare, &blocks[i], 1);
+        }
+        queue_invalidate_table(queue);
+        wake(queue);
+}
+
+static void on_aftercare_changed(uint32_t block, void *userdata) {
+        queue_block_changed(userdata, block);
+}
+
+static void on_aftercare_idle(void *userdata) {
+        wake(userdata);
+}
+
 static int take_up(Queue *queue, const JournalJob *record) {
         RequestContext context = request_context(queue);
         Request *request;
@@ -431,6 +488,9 @@ int queue_new(Queue **ret, sd_event *event, int root_fd, Engine *engine, Journal
         queue->policy = *policy;
         r = inventory_new(&queue->inventory, root_fd, engine);
         if (r >= 0)
+                r = aftercare_new(&queue->aftercare, engine,
+                                  &(AftercareWatch) { on_aftercare_changed, on_aftercare_idle, queue });
+        if (r >= 0)
                 r = sd_event_add_defer(event, &queue->wake, on_wake, queue);
         if (r >= 0)
                 r = sd_event_source_set_enabled(queue->wake, SD_EVENT_OFF);
@@ -438,6 +498,7 @@ int queue_new(Queue **ret, sd_event *event, int root_fd, Engine *engine, Journal
                 r = replay_journal(queue);
         if (r < 0)
                 return r;
+        engine_on_released(engine, on_released, queue);
         *ret = STEAL_PTR(queue);
         return 0;
 }
@@ -450,6 +511,10 @@ Queue *queue_free(Queue *queue) {
         free(queue->requests);
         observers_clear(&queue->observers);
         (void) sd_event_source_disable_unref(queue->wake);
+        if (queue->aftercare)
+                engine_on_released(queue->engine, NULL, NULL);
+        (void) aftercare_free(queue->aftercare);
+        (void) sd_event_source_disable_unref(queue->patience);
         (void) inventory_free(queue->inventory);
         (void) sd_event_unref(queue->event);
         free(queue);
@@ -460,6 +525,9 @@ void queue_shutdown(Queue *queue, void (*idle)(void *userdata), void *userdata) 
         queue->shutting_down = true;
         queue->idle = idle;
         queue->idle_userdata = userdata;
+        (void) sd_event_add_time_relative(queue->event, &queue->patience, CLOCK_MONOTONIC,
+                                          SHUTDOWN_PATIENCE_USEC, 0, on_patience,
+                                          queue); /* without it nothing is waited for */
         for (size_t i = 0; i < queue->n_requests; i++)
                 if (is_under_way(queue->requests[i]))
                         (void) request_cancel(queue->requests[i], "the service is being stopped");
