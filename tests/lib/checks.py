@@ -153,6 +153,7 @@ def _checkpatch():
                 if os.path.dirname(name) == 'scripts' and os.path.basename(name) in wanted:
                     with open(os.path.join(target, os.path.basename(name)), 'wb') as f:
                         f.write(archive.extractfile(member).read())
+    os.chmod(os.path.join(target, 'checkpatch.pl'), 0o755)
     return os.path.join(target, 'checkpatch.pl')
 
 

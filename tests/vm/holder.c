@@ -4,9 +4,10 @@
  * physical range from being moved, by vmsplice into pipes nobody reads. It owns the
  * pages and the pipes; it ends, and lets go, on SIGTERM.
  *
- *   holder --range=START-END,... [--pages=N] [--uid=N]
+ *   holder --range=START-END,... [--pages=N] [--uid=N] [--later]
  *
- * Prints "holding N pages as uid U" once they are held.
+ * Prints "holding N pages as uid U" once they are held. With --later it has the pages,
+ * prints "ready", and holds them on SIGUSR1.
  */
 
 #define _GNU_SOURCE
@@ -54,6 +55,31 @@ static ssize_t hold_some(const Page *pages, size_t n) {
         return taken / (ssize_t) PAGE_BYTES;
 }
 
+/* Holds as many as wanted, gives the others back. 0 or a negative errno. */
+static int hold(const Pages *pages, uint64_t want, size_t *ret_held) {
+        size_t held = 0;
+
+        while (held < want && held < pages->n) {
+                size_t left = want < pages->n ? want - held : pages->n - held;
+                ssize_t n = hold_some(pages->item + held, left);
+
+                if (n < 0)
+                        return (int) n;
+                held += (size_t) n;
+        }
+        for (size_t i = held; i < pages->n; i++)
+                (void) madvise(pages->item[i].address, PAGE_BYTES, MADV_DONTNEED);
+        *ret_held = held;
+        return 0;
+}
+
+static void wait_for(const sigset_t *mask, int wanted) {
+        int signo;
+
+        while (sigwait(mask, &signo) == 0 && signo != wanted && signo != SIGTERM)
+                ;
+}
+
 static int drop_privileges(uid_t uid) {
         if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
                 return -errno;
@@ -61,8 +87,43 @@ static int drop_privileges(uid_t uid) {
 }
 
 static int usage(void) {
-        fprintf(stderr, "usage: holder --range=START-END,... [--pages=N] [--uid=N]\n");
+        fprintf(stderr, "usage: holder --range=START-END,... [--pages=N] [--uid=N] [--later]\n");
         return 2;
+}
+
+static int run(const Ranges *ranges, uint64_t want, uid_t uid, bool later) {
+        uint64_t total = 0;
+        sigset_t mask;
+        Pages pages;
+        size_t held;
+        Pick pick;
+        int r;
+
+        for (size_t i = 0; i < ranges->n; i++)
+                total += (ranges->item[i].end - ranges->item[i].start) / PAGE_BYTES;
+        /* Twice as many as wanted: some of the range may be in use by others. */
+        pick.one_in = total / (want * 2) > 0 ? total / (want * 2) : 1;
+        r = pages_capture(ranges, 0, is_picked, &pick, &pages);
+        if (r >= 0)
+                r = drop_privileges(uid);
+        if (r < 0)
+                return r;
+        sigemptyset(&mask);
+        sigaddset(&mask, SIGTERM);
+        sigaddset(&mask, SIGUSR1);
+        sigprocmask(SIG_BLOCK, &mask, NULL);
+        if (later) {
+                printf("ready\n");
+                fflush(stdout);
+                wait_for(&mask, SIGUSR1);
+        }
+        r = hold(&pages, want, &held);
+        if (r < 0)
+                return r;
+        printf("holding %zu pages as uid %u\n", held, (unsigned) uid);
+        fflush(stdout);
+        wait_for(&mask, SIGTERM);
+        return 0;
 }
 
 int main(int argc, char **argv) {
@@ -70,16 +131,14 @@ int main(int argc, char **argv) {
                 { "range", required_argument, NULL, 'r' },
                 { "pages", required_argument, NULL, 'n' },
                 { "uid",   required_argument, NULL, 'u' },
+                { "later", no_argument,       NULL, 'l' },
                 {}
         };
-        uint64_t total = 0, want = 640;
         Ranges ranges = { .n = 0 };
-        Pick pick;
-        Pages pages;
+        uint64_t want = 640;
         uid_t uid = 65534;
-        size_t held = 0;
-        sigset_t mask;
-        int c, r, signo;
+        bool later = false;
+        int c, r;
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
                 switch (c) {
@@ -89,37 +148,15 @@ int main(int argc, char **argv) {
                         break;
                 case 'n': want = strtoull(optarg, NULL, 0); break;
                 case 'u': uid = (uid_t) strtoul(optarg, NULL, 0); break;
+                case 'l': later = true; break;
                 default: return usage();
                 }
         if (optind != argc || ranges.n == 0 || want == 0)
                 return usage();
-
-        for (size_t i = 0; i < ranges.n; i++)
-                total += (ranges.item[i].end - ranges.item[i].start) / PAGE_BYTES;
-        /* Twice as many as wanted: some of the range may be in use by others. */
-        pick.one_in = total / (want * 2) > 0 ? total / (want * 2) : 1;
-        r = pages_capture(&ranges, 0, is_picked, &pick, &pages);
-        if (r < 0 || (r = drop_privileges(uid)) < 0) {
+        r = run(&ranges, want, uid, later);
+        if (r < 0) {
                 fprintf(stderr, "holder: %s\n", strerror(-r));
                 return EXIT_FAILURE;
         }
-        while (held < want && held < pages.n) {
-                size_t left = want < pages.n ? want - held : pages.n - held;
-                ssize_t n = hold_some(pages.item + held, left);
-
-                if (n < 0) {
-                        fprintf(stderr, "holder: vmsplice: %s\n", strerror((int) -n));
-                        return EXIT_FAILURE;
-                }
-                held += (size_t) n;
-        }
-        for (size_t i = held; i < pages.n; i++)
-                (void) madvise(pages.item[i].address, PAGE_BYTES, MADV_DONTNEED);
-        sigemptyset(&mask);
-        sigaddset(&mask, SIGTERM);
-        sigprocmask(SIG_BLOCK, &mask, NULL);
-        printf("holding %zu pages as uid %u\n", held, (unsigned) uid);
-        fflush(stdout);
-        (void) sigwait(&mask, &signo);
         return EXIT_SUCCESS;
 }

@@ -19,7 +19,7 @@ MODULES_BOOT = ['virtio_pci', 'virtio_console']
 MODULES_MORE = ['virtio_balloon', 'virtio_mem', 'zram', 'hwpoison_inject', 'memory_notifier_error_inject']
 
 HOST_PROGRAMS = ['/usr/bin/dbus-daemon', '/usr/bin/busctl', '/usr/bin/systemd-notify', '/usr/bin/setpriv',
-                 '/usr/lib/polkit-1/polkitd']
+                 '/usr/bin/systemd-socket-activate', '/usr/lib/polkit-1/polkitd']
 
 HOST_DATA = ['/usr/share/dbus-1/system.conf', '/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf',
              '/usr/share/polkit-1/actions/org.freedesktop.policykit.policy']
@@ -135,14 +135,14 @@ def add_modules(image, kernel):
     paths = boot + [p for p in kernel.module_files(MODULES_MORE) if p not in boot]
     base = 'lib/modules/%s/' % kernel.release
     for path in paths:
-        image.data(base + _plain(path), kernel.read_module(path))
+        image.data(base + plain(path), kernel.read_module(path))
     with open(os.path.join(kernel.modules, 'modules.dep')) as f:
         dep = ''.join(line.replace('.ko.xz', '.ko') for line in f if line.split(':')[0] in paths)
     image.data(base + 'modules.dep', dep)
-    image.data('lib/modules/boot', ''.join(_plain(p) + '\n' for p in boot))
+    image.data('lib/modules/boot', ''.join(plain(p) + '\n' for p in boot))
 
 
-def _plain(path):
+def plain(path):
     return path[:-3] if path.endswith('.xz') else path
 
 

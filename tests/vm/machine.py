@@ -44,10 +44,12 @@ class Guest:
     policy    memhp_default_state=, or None for the kernel's own
     append    more kernel arguments; devices: more QEMU arguments
     limit     seconds after which all waiting for this guest fails
+    icount    one nanosecond of the guest's clock for each instruction; one CPU
     """
 
     def __init__(self, kernel='6.1', memory='3G', dimms=(), product=None, files=(), policy='online_movable',
-                 append='', devices=(), limit=300, cpus=2, cpu='max', trixie=False, log=None, qmp_path=None):
+                 append='', devices=(), limit=300, cpus=2, cpu='max', trixie=False, log=None, qmp_path=None,
+                 icount=False):
         self.kernel = debian.Kernel(kernel) if isinstance(kernel, str) else kernel
         self.dir = tempfile.mkdtemp(prefix='memunplug-guest-')
         self.console_path = os.path.join(self.dir, 'console')
@@ -56,7 +58,8 @@ class Guest:
         self._plugs = len(dimms)
         try:
             self._write_image(product, files, trixie)
-            self._start(memory, dimms, policy, append, devices, (cpus, cpu), limit, qmp_path)
+            self._start(memory, dimms, policy, append, [*_execution(icount), *devices],
+                        (1 if icount else cpus, cpu), limit, qmp_path)
         except BaseException:
             self.close()
             raise
@@ -81,14 +84,15 @@ class Guest:
             contents.write(f)
 
     def _start(self, memory, dimms, policy, append, devices, cpus, limit, qmp_path):
-        arguments = ['console=ttyS0', 'loglevel=5', 'panic=-1', 'oops=panic', 'random.trust_cpu=on', 'tsc=reliable']
+        arguments = ['console=ttyS0', 'loglevel=5', 'panic=-1', 'oops=panic', 'random.trust_cpu=on', 'tsc=reliable',
+                     'no_timer_check']          # on a busy host the emulated timer looks broken at boot
         if policy:
             arguments.append('memhp_default_state=' + policy)
         if append:
             arguments.append(append)
         agent, agent_far = socket.socketpair()
         qmp, qmp_far = socket.socketpair()
-        argv = [QEMU, '-nodefaults', '-no-user-config', '-machine', 'q35', '-accel', 'tcg,thread=multi',
+        argv = [QEMU, '-nodefaults', '-no-user-config', '-machine', 'q35',
                 '-cpu', cpus[1], '-smp', str(cpus[0]), '-m', '%dM,slots=16,maxmem=32G' % (parse_size(memory) >> 20),
                 '-display', 'none', '-no-reboot', '-kernel', self.kernel.image,
                 '-initrd', os.path.join(self.dir, 'initrd'), '-append', ' '.join(arguments),
@@ -238,6 +242,12 @@ class Guest:
     def meminfo(self, key):
         """A line of /proc/meminfo, in bytes."""
         return int(re.search(r'^%s:\s+(\d+) kB' % key, self.check('cat /proc/meminfo'), re.M)[1]) << 10
+
+
+def _execution(icount):
+    if icount:
+        return ['-accel', 'tcg,thread=single', '-icount', 'shift=0,sleep=off']
+    return ['-accel', 'tcg,thread=multi']
 
 
 def _die_with_parent():

@@ -51,10 +51,20 @@ class Workload:
 class Holder:
     """A process of an ordinary user that keeps pages from moving."""
 
-    def __init__(self, guest, ranges, pages=640, timeout=120):
-        self.process = guest.spawn(['holder', '--range=' + ranges, '--pages=%d' % pages])
-        self.pages = int(self.process.wait_line(r'^holding (\d+) pages', timeout)[1])
+    def __init__(self, guest, ranges, pages=640, later=False, timeout=120):
+        self.process = guest.spawn(['holder', '--range=' + ranges, '--pages=%d' % pages] + ['--later'] * later)
+        if later:
+            self.process.wait_line('^ready', timeout)
+        else:
+            self._wait_held(timeout)
         self.pid = self.process.pid
+
+    def _wait_held(self, timeout):
+        self.pages = int(self.process.wait_line(r'^holding (\d+) pages', timeout)[1])
+
+    def hold_now(self, timeout=60):
+        self.process.signal(signal.SIGUSR1)
+        self._wait_held(timeout)
 
     def end(self, timeout=30):
         self.process.signal(signal.SIGTERM)
@@ -181,6 +191,37 @@ def varlink_stream(guest, method, parameters=None):
         replies.extend((when, reply) for reply in _replies(line))
     process.on_line = take
     return process, replies
+
+
+class Watch:
+    """Monitor by Varlink, from before whatever happens next."""
+
+    def __init__(self, guest, daemon=None):
+        self.guest, self.daemon = guest, daemon
+        self.process, self.replies = varlink_stream(guest, 'Monitor')
+        self.wait(lambda: any(r.get('event') == 'ready' for _, r in self.replies), 'ready')
+
+    def jobs(self, ident=None):
+        """All reports of jobs so far, or of one."""
+        return [r['job'] for _, r in self.replies
+                if r.get('event') == 'job' and (ident is None or r['job']['id'] == ident)]
+
+    def wait(self, ready, what, timeout=120):
+        return self.guest.link.wait(ready, timeout, what + ' by Monitor', lambda: 'last: %s; log: %s' % (
+            self.replies[-3:], self.daemon.err[-3000:] if self.daemon else ''))
+
+    def wait_moving(self, ident=None):
+        """Until pages of a job have moved: its id."""
+        return self.wait(lambda: [j['id'] for j in self.jobs(ident)
+                                  if j['state'] == 'evacuating' and j['evacuatedBytes'] > 0], 'moving pages')[0]
+
+    def wait_final(self, ident):
+        """Until a job has ended: its last state."""
+        return self.wait(lambda: [j['state'] for j in self.jobs(ident) if j['state'] in FINAL],
+                         'the end of job %d' % ident)[0]
+
+    def end(self):
+        self.process.signal(signal.SIGTERM)
 
 
 def bus_argv(member, signature='', *values, target=BUS):

@@ -6,20 +6,15 @@
 import signal
 
 from cases import kernels
-from scenario import (Eject, OST_OK, OST_PENDING, Workload, blocks, ctl, isolated_blocks, job, jobs, states,
-                      varlink, varlink_stream)
+from scenario import (Eject, OST_OK, OST_PENDING, Watch, Workload, blocks, ctl, isolated_blocks, job, jobs, states,
+                      varlink)
 
 
-def _in_mid_evacuation(g, dimm):
+def _in_mid_evacuation(g, dimm, daemon):
     """Asks for a DIMM by the hypervisor and waits until pages move: (eject, job id)."""
-    watch, stream = varlink_stream(g, 'Monitor')
-    g.link.wait(lambda: any(r.get('event') == 'ready' for _, r in stream), 20, 'ready')
+    watch = Watch(g, daemon)
     eject = Eject(g, dimm, measure=False)
-
-    def moving():
-        return [r['job'] for _, r in stream if r.get('event') == 'job' and r['job']['state'] == 'evacuating'
-                and r['job']['evacuatedBytes'] > 0]
-    return eject, g.link.wait(moving, 60, 'evacuatedBytes to rise')[0]['id']
+    return eject, watch.wait_moving()
 
 
 @kernels('6.1', '6.12')
@@ -30,7 +25,7 @@ def test_killed(t):
     daemon = g.start_daemon()
     work = Workload(g, g.dimm_range('d1'), share=60, seed=11)
     before = blocks(g)
-    eject, ident = _in_mid_evacuation(g, 'd1')
+    eject, ident = _in_mid_evacuation(g, 'd1', daemon)
     daemon.signal(signal.SIGKILL)
     t.equal(daemon.wait(20).rc, 128 + 9, 'exit status of the daemon')
     final = eject.wait_final(30)
@@ -66,7 +61,7 @@ def test_terminated(t):
     daemon.wait_note('RELOADING=1', 20)
     work = Workload(g, g.dimm_range('d1'), share=60, seed=13)
     before = blocks(g)
-    eject, ident = _in_mid_evacuation(g, 'd1')
+    eject, ident = _in_mid_evacuation(g, 'd1', daemon)
     daemon.signal(signal.SIGTERM)
     t.equal(daemon.wait(60).rc, 0, 'exit status of the daemon')
     t.true(eject.wait_final(20) not in (OST_OK, 'deleted'), 'the answer is success')

@@ -7,7 +7,7 @@
 import json
 
 from cases import Failure, kernels
-from scenario import MIB, OST_EJECT, OST_OK, OST_PENDING, Eject, Workload, job, varlink_stream
+from scenario import MIB, OST_EJECT, OST_OK, OST_PENDING, Eject, Watch, Workload, job
 
 SHARE = 25
 
@@ -23,8 +23,7 @@ class Watched:
         # small eject before takes that out of what is measured.
         Workload(guest, guest.dimm_range('d2'), share=SHARE, seed=8)
         Eject(guest, 'd2', measure=False).wait_deleted()
-        self.varlink_end, self.by_varlink = varlink_stream(guest, 'Monitor')
-        guest.link.wait(lambda: any(r.get('event') == 'ready' for _, r in self.by_varlink), 20, "Monitor's ready")
+        watch = Watch(guest, daemon)
         self.by_bus = []
         bus = guest.spawn(['busctl', '--system', '--json=short', 'monitor', 'org.memunplug1'])
         bus.on_line = lambda line, when: self.by_bus.append((when, json.loads(line)))
@@ -34,13 +33,11 @@ class Watched:
         self.eject = Eject(guest, 'd1')
         self.eject.wait_deleted(120)
         self.eject.wait_answer(OST_OK)
-        guest.link.wait(lambda: any(r.get('job', {}).get('state') == 'done' for _, r in self.by_varlink), 20,
-                        'done by Varlink', lambda: '%s\nstatus %s %s; last: %s; daemon: %s' % (
-                            guest.run('memunplugctl jobs').out, self.varlink_end.status, self.varlink_end.err,
-                            self.by_varlink[-2:], daemon.err[-3000:]))
+        self.ident = next(j['id'] for j in watch.jobs() if j['state'] == 'planning')
+        watch.wait_final(self.ident)
+        self.by_varlink = watch.jobs(self.ident)
         guest.link.wait(lambda: any(m.get('member') == 'JobRemoved' for _, m in self.by_bus), 20, 'JobRemoved')
         self.checked, self.bad = work.end()
-        self.ident = next(r['job']['id'] for _, r in self.by_varlink if r.get('job', {}).get('state') == 'planning')
         self.job = job(guest, self.ident)
         self.events = guest.events(since=self.eject.since)
         t.note(self.eject.figures())
@@ -120,7 +117,7 @@ def rises_to_the_end(t, samples, what):
 def test_progress_varlink(t):
     """progress by Varlink (varlinkctl call --more Monitor) rises to the end"""
     w = watched(t)
-    jobs = [r['job'] for _, r in w.by_varlink if r.get('event') == 'job' and r['job']['id'] == w.ident]
+    jobs = w.by_varlink
     states = []
     for j in jobs:
         if j['state'] not in states[-1:]:

@@ -6,8 +6,8 @@
 import json
 
 from cases import kernels
-from scenario import (CallError, FINAL, Workload, blocks, bus, ctl, isolated_blocks, job, jobs, states, varlink,
-                      varlink_stream)
+from scenario import (CallError, FINAL, Watch, Workload, blocks, bus, ctl, isolated_blocks, job, jobs, states,
+                      varlink)
 
 SIZE = 512 << 20
 
@@ -101,10 +101,10 @@ def test_unplug_stream(t):
     t.equal({states(g)[i] for i in (last - 1, last)}, {'offline'}, 'states of the blocks')
     ident, path = bus(g, 'Replug', 'tatsa{sv}', 0, 2, last - 1, last, '', 0)
     t.equal(path, '/org/memunplug1/job/_%d' % ident, 'object path')
-    varlink(g, 'GetStatus')
-    _, stream = varlink_stream(g, 'Monitor')
-    g.link.wait(lambda: any(r.get('event') == 'ready' for _, r in stream), 20, 'ready')
-    g.link.wait(lambda: job(g, ident)['state'] in FINAL, 60, 'the end of the replug')
+    watch = Watch(g)                            # begins with the present state of every job
+    if job(g, ident)['state'] not in FINAL:
+        watch.wait_final(ident)
+    watch.end()
     t.equal(job(g, ident)['state'], 'done', 'state of the replug')
     t.equal({states(g)[i] for i in (last - 1, last)}, {'online'}, 'states of the blocks after it')
 
@@ -114,21 +114,16 @@ def test_cancel(t):
     """cancel in mid-evacuation: it ends cancelled at once, all is as before"""
     g = _guest(t)
     before = blocks(g)
-    watch, stream = varlink_stream(g, 'Monitor')
-    g.link.wait(lambda: any(r.get('event') == 'ready' for _, r in stream), 20, 'ready')
+    watch = Watch(g)
     device = next(r['device']['name'] for r in varlink(g, 'ListDevices', more=True)
                   if r['device']['kind'] == 'acpi_dimm')
     # All of a DIMM that is mostly used: moving it takes seconds.
     fill = Workload(g, g.dimm_range('d1'), share=60, seed=9)
     accepted = varlink(g, 'Unplug', {'device': device})['job']
-
-    def moving():
-        return [r['job'] for _, r in stream if r.get('event') == 'job' and r['job']['id'] == accepted['id']
-                and r['job']['state'] == 'evacuating' and r['job']['evacuatedBytes'] > 0]
-    g.link.wait(moving, 60, 'evacuatedBytes to rise')
+    watch.wait_moving(accepted['id'])
     varlink(g, 'Cancel', {'id': accepted['id']})
-    g.link.wait(lambda: [1 for _, r in stream if r.get('event') == 'job' and r['job']['id'] == accepted['id']
-                         and r['job']['state'] in FINAL], 20, 'the end of the job')
+    watch.wait_final(accepted['id'])
+    watch.end()
     record = job(g, accepted['id'])
     t.note('cancelled after %d of %d MiB', record['evacuatedBytes'] >> 20, record['moveBytes'] >> 20)
     t.equal((record['state'], record['cause'], record['removedBytes']), ('cancelled', 'cancelled', 0), 'record')
