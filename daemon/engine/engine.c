@@ -19,7 +19,7 @@ typedef struct Aside {
         Engine *engine;
         Worker *worker;
         size_t n;
-        uint32_t blocks[];
+        EngineBlock blocks[];
 } Aside;
 
 struct Engine {
@@ -32,6 +32,8 @@ struct Engine {
         uint32_t *stuck; /* sorted blocks of all asides */
         size_t n_stuck;
         size_t n_ops;
+        EngineReleasedCallback released;
+        void *released_userdata;
 };
 
 StepResult engine_step_result(int error) {
@@ -149,7 +151,7 @@ Engine *engine_free(Engine *engine) {
         assert(engine->n_ops == 0);
         /* All at once first, so that their ends are waited for together. */
         for (Aside *aside = engine->asides; aside; aside = aside->next)
-                worker_kill(aside->worker);
+                worker_kill(aside->worker, ENGINE_PATIENCE_USEC);
         while (engine->asides) {
                 Aside *aside = engine->asides;
 
@@ -213,7 +215,7 @@ static void collect_stuck(Engine *engine) {
 
         for (const Aside *aside = engine->asides; aside; aside = aside->next)
                 for (size_t i = 0; i < aside->n; i++)
-                        engine->stuck[n++] = aside->blocks[i];
+                        engine->stuck[n++] = aside->blocks[i].block;
         engine->n_stuck = n;
         if (n > 0)
                 qsort(engine->stuck, n, sizeof(engine->stuck[0]), compare_blocks);
@@ -228,7 +230,14 @@ static void on_aside_gone(Worker *worker, WorkerFate fate, const WorkerRecord *e
         *link = gone->next;
         collect_stuck(gone->engine);
         (void) worker_free(worker);
+        if (gone->engine->released && gone->n > 0)
+                gone->engine->released(gone->blocks, gone->n, gone->engine->released_userdata);
         free(gone);
+}
+
+void engine_on_released(Engine *engine, EngineReleasedCallback callback, void *userdata) {
+        engine->released = callback;
+        engine->released_userdata = userdata;
 }
 
 static Aside *aside_new(Engine *engine, size_t n) {
@@ -257,7 +266,7 @@ void engine_set_aside(Engine *engine, Worker *worker, const EngineBlock *blocks,
                 return;
         }
         for (size_t i = 0; i < n; i++)
-                aside->blocks[i] = blocks[i].block;
+                aside->blocks[i] = blocks[i];
         aside->worker = worker;
         aside->next = engine->asides;
         engine->asides = aside;

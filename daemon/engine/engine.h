@@ -75,9 +75,17 @@ int engine_online(Engine *engine, const EngineBlock *blocks, size_t n, EngineCal
 int engine_eject(Engine *engine, const char *device, EngineCallback callback, void *userdata,
                  EngineOp **ret);
 
-/* Kills the workers. END follows: STEP_KILLED, or STEP_STUCK after at most half a second. */
-void engine_op_cancel(EngineOp *op);
+/* How long a killed worker may take before it counts as stuck: by default, and where nobody is waiting. */
+#define ENGINE_PATIENCE_USEC UINT64_C(500000)
+#define ENGINE_PATIENCE_LONG_USEC UINT64_C(5000000)
+
+/* Kills the workers. END follows: STEP_KILLED, or STEP_STUCK after at most the time given. */
+void engine_op_cancel(EngineOp *op, uint64_t patience_usec);
 EngineOp *engine_op_free(EngineOp *op);
+
+/* A stuck worker has ended at last: what it held is free again, and may have gone offline meanwhile. */
+typedef void (*EngineReleasedCallback)(const EngineBlock *blocks, size_t n, void *userdata);
+void engine_on_released(Engine *engine, EngineReleasedCallback callback, void *userdata);
 
 /* Blocks that stuck workers still hold, sorted; valid until the next event. */
 const uint32_t *engine_stuck_blocks(const Engine *engine, size_t *ret_n);

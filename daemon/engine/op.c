@@ -124,7 +124,7 @@ static void on_worker_over(Worker *worker, WorkerFate fate, const WorkerRecord *
         else
                 (void) worker_free(worker);
         if (op->sampler)
-                worker_kill(op->sampler);
+                worker_kill(op->sampler, ENGINE_PATIENCE_USEC);
         op_check_end(op);
 }
 
@@ -346,7 +346,7 @@ int engine_eject(Engine *engine, const char *device, EngineCallback callback, vo
         return 0;
 }
 
-void engine_op_cancel(EngineOp *op) {
+void engine_op_cancel(EngineOp *op, uint64_t patience_usec) {
         if (op->cancelled || op->ended)
                 return;
         if (!op->worker && op->sampler) /* the result is known already */
@@ -354,9 +354,9 @@ void engine_op_cancel(EngineOp *op) {
         op->cancelled = true;
         op->result = STEP_KILLED;
         if (op->worker)
-                worker_kill(op->worker);
+                worker_kill(op->worker, patience_usec);
         if (op->sampler)
-                worker_kill(op->sampler);
+                worker_kill(op->sampler, patience_usec);
 }
 
 /* Workers that still run are killed, and watched by the engine until they have ended. */
@@ -365,11 +365,11 @@ EngineOp *engine_op_free(EngineOp *op) {
                 return NULL;
         op->defer_source = sd_event_source_disable_unref(op->defer_source);
         if (op->worker) {
-                worker_kill(op->worker);
+                worker_kill(op->worker, ENGINE_PATIENCE_USEC);
                 op_set_worker_aside(op, op->worker);
         }
         if (op->sampler) {
-                worker_kill(op->sampler);
+                worker_kill(op->sampler, ENGINE_PATIENCE_USEC);
                 engine_set_aside(op->engine, op->sampler, NULL, 0);
         }
         task_clear(&op->task);

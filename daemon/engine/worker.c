@@ -77,7 +77,7 @@ static int on_stuck_timer(sd_event_source *source, uint64_t usec, void *userdata
         return 0;
 }
 
-void worker_kill(Worker *w) {
+void worker_kill(Worker *w, uint64_t patience_usec) {
         int r;
 
         if (w->killed || w->exited)
@@ -86,7 +86,7 @@ void worker_kill(Worker *w) {
         r = w->kill(w->pidfd);
         if (r < 0)
                 (void) log_debug_errno(r, "Failed to kill a worker: %m");
-        r = sd_event_add_time_relative(w->event, &w->stuck_timer, CLOCK_MONOTONIC, WORKER_STUCK_USEC, 1000,
+        r = sd_event_add_time_relative(w->event, &w->stuck_timer, CLOCK_MONOTONIC, patience_usec, 1000,
                                        on_stuck_timer, w);
         if (r < 0) /* then it is waited for without an end, as one that is not stuck */
                 (void) log_debug_errno(r, "Failed to set a timer for a killed worker: %m");
@@ -95,7 +95,7 @@ void worker_kill(Worker *w) {
 /* Changes: the worker is done for; what comes from it now is thrown away. */
 static void worker_condemn(Worker *w) {
         w->garbled = true;
-        worker_kill(w);
+        worker_kill(w, WORKER_AWAIT_USEC);
 }
 
 static void worker_take(Worker *w, const void *message, size_t n) {
@@ -186,7 +186,7 @@ int worker_start(Worker **ret, sd_event *event, const WorkerSpec *spec) {
 static void worker_await(Worker *w) {
         struct pollfd pfd = { .fd = w->pidfd, .events = POLLIN };
 
-        (void) poll(&pfd, 1, (int) (WORKER_STUCK_USEC / 1000));
+        (void) poll(&pfd, 1, (int) (WORKER_AWAIT_USEC / 1000));
         worker_reap(w);
 }
 

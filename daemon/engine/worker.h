@@ -11,7 +11,7 @@
 
 #include "util/cleanup.h"
 
-#define WORKER_STUCK_USEC UINT64_C(500000) /* a killed worker still there after this is stuck */
+#define WORKER_AWAIT_USEC UINT64_C(500000) /* how long worker_free() waits for one it killed */
 #define WORKER_KEEP_MAX 2U
 #define WORKER_RECORD_SIZE 24U
 
@@ -71,8 +71,8 @@ int worker_start(Worker **ret, sd_event *event, const WorkerSpec *spec);
 Worker *worker_free(Worker *worker);
 DEFINE_CLEANUP(Worker *, worker_free)
 
-/* Kills the process; on_over follows in any case. */
-void worker_kill(Worker *worker);
+/* Kills the process; on_over follows in any case. Still there after patience_usec, it is stuck. */
+void worker_kill(Worker *worker, uint64_t patience_usec);
 /* The owner no longer listens: what the worker still reports is dropped, and on_gone (same form) is
  * called once, when the process has ended; the new owner then frees it. */
 void worker_set_aside(Worker *worker, WorkerOverHandler on_gone, void *userdata);

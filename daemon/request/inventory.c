@@ -79,29 +79,75 @@ static int compare_blocks(const void *a, const void *b) {
         return (x > y) - (x < y);
 }
 
-int inventory_guard(Inventory *inventory, const GuardPolicy *policy, uint32_t *busy, size_t n_busy,
-                    const GuardPolicy **ret) {
-        CLEANUP(freep) uint32_t *taken = busy;
-        size_t n_stuck;
-        const uint32_t *stuck = engine_stuck_blocks(inventory->engine, &n_stuck);
-        uint32_t *all = calloc(n_busy + n_stuck + 1, sizeof(*all));
+static size_t count_busy(Request *const *requests, size_t n_requests) {
+        size_t n = 0;
 
-        if (!all)
+        for (size_t i = 0; i < n_requests; i++)
+                if (request_is_active(requests[i]) && request_plan(requests[i]))
+                        n += request_plan(requests[i])->n_steps;
+        return n;
+}
+
+/* The blocks of requests under way, with place for so many more. */
+static int list_busy(Request *const *requests, size_t n_requests, size_t n_more,
+                     uint32_t **ret, size_t *ret_n) {
+        uint32_t *busy = calloc(count_busy(requests, n_requests) + n_more + 1, sizeof(*busy));
+        size_t n = 0;
+
+        if (!busy)
                 return -ENOMEM;
-        for (size_t i = 0; i < n_busy; i++)
-                all[i] = taken[i];
+        for (size_t i = 0; i < n_requests; i++) {
+                const Plan *plan = request_plan(requests[i]);
+
+                for (size_t k = 0; request_is_active(requests[i]) && plan && k < plan->n_steps; k++)
+                        busy[n++] = plan->steps[k].block;
+        }
+        *ret = busy;
+        *ret_n = n;
+        return 0;
+}
+
+int inventory_guard(Inventory *inventory, const GuardPolicy *policy, Request *const *requests,
+                    size_t n_requests, const GuardPolicy **ret) {
+        const uint32_t *stuck;
+        size_t n_busy, n_stuck;
+        uint32_t *busy;
+        int r;
+
+        stuck = engine_stuck_blocks(inventory->engine, &n_stuck);
+        r = list_busy(requests, n_requests, n_stuck, &busy, &n_busy);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < n_stuck; i++)
-                all[n_busy + i] = stuck[i];
-        qsort(all, n_busy + n_stuck, sizeof(*all), compare_blocks);
+                busy[n_busy++] = stuck[i];
+        qsort(busy, n_busy, sizeof(*busy), compare_blocks);
         free(inventory->busy);
-        inventory->busy = all;
+        inventory->busy = busy;
         inventory->guard = *policy;
-        inventory->guard.busy_blocks = all;
-        inventory->guard.n_busy = n_busy + n_stuck;
+        inventory->guard.busy_blocks = busy;
+        inventory->guard.n_busy = n_busy;
         *ret = &inventory->guard;
         return 0;
 }
 
-int inventory_room(Inventory *inventory, MemoryRoom *ret) {
-        return memory_room_read(inventory->root_fd, ret);
+int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requests, MemoryRoom *ret) {
+        uint64_t block_size = inventory->table ? inventory->table->block_size : 0;
+        MemoryRoom room;
+        int r;
+
+        r = memory_room_read(inventory->root_fd, &room);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n_requests; i++) {
+                const Job *job = request_job(requests[i]);
+                uint64_t promised;
+
+                if (!request_is_active(requests[i]) || job->kind != DEMAND_UNPLUG)
+                        continue;
+                promised = job->total_blocks * block_size;
+                promised -= promised > job->removed_bytes ? job->removed_bytes : promised;
+                room.available_bytes -= room.available_bytes > promised ? promised : room.available_bytes;
+        }
+        *ret = room;
+        return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "memory/plan.h"
+#include "request/request.h"
 
 typedef struct Inventory Inventory;
 
@@ -14,8 +15,9 @@ void inventory_invalidate(Inventory *inventory);
 
 /* Valid until the next call with a stale table. */
 int inventory_table(Inventory *inventory, const BlockTable **ret);
-/* The policy with the given blocks (taken over, any order) and those of stuck workers as busy; valid until
- * the next call. */
-int inventory_guard(Inventory *inventory, const GuardPolicy *policy, uint32_t *busy, size_t n_busy,
-                    const GuardPolicy **ret);
-int inventory_room(Inventory *inventory, MemoryRoom *ret);
+/* The policy with the blocks of requests under way and of stuck workers as busy; valid until the next call.
+ */
+int inventory_guard(Inventory *inventory, const GuardPolicy *policy, Request *const *requests,
+                    size_t n_requests, const GuardPolicy **ret);
+/* What is available, less what requests under way still need: they were promised it. */
+int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requests, MemoryRoom *ret);

@@ -110,8 +110,8 @@ int journal_record_from_job(const char *boot_id, const Job *job, char **ret) {
         return r < 0 ? r : object_to_line(record, ret);
 }
 
-/* How many blocks from here on are neighbours in the same zone: down by one each, as plans list them, or up by
- * one each, as they come back from a journal. */
+/* How many blocks from here on are neighbours in the same zone: down by one each, as plans list them, or up
+ * by one each, as they come back from a journal. */
 static size_t run_length(const EngineBlock *blocks, size_t n) {
         int64_t step;
         size_t i = 1;

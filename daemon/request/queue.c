@@ -42,33 +42,6 @@ int queue_observe(Queue *queue, QueueObserver observer, void *userdata, QueueSlo
         return observers_add(&queue->observers, observer, userdata, ret);
 }
 
-static size_t count_busy(const Queue *queue) {
-        size_t n = 0;
-
-        for (size_t i = 0; i < queue->n_requests; i++)
-                if (request_is_active(queue->requests[i]) && request_plan(queue->requests[i]))
-                        n += request_plan(queue->requests[i])->n_steps;
-        return n;
-}
-
-/* The blocks of requests under way. */
-static int list_busy(const Queue *queue, uint32_t **ret, size_t *ret_n) {
-        uint32_t *busy = calloc(count_busy(queue) + 1, sizeof(*busy));
-        size_t n = 0;
-
-        if (!busy)
-                return -ENOMEM;
-        for (size_t i = 0; i < queue->n_requests; i++) {
-                const Plan *plan = request_plan(queue->requests[i]);
-
-                for (size_t k = 0; request_is_active(queue->requests[i]) && plan && k < plan->n_steps; k++)
-                        busy[n++] = plan->steps[k].block;
-        }
-        *ret = busy;
-        *ret_n = n;
-        return 0;
-}
-
 void queue_invalidate_table(Queue *queue) {
         inventory_invalidate(queue->inventory);
 }
@@ -79,44 +52,19 @@ void queue_block_changed(Queue *queue, uint32_t block) {
 }
 
 int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
-        uint32_t *busy;
-        size_t n;
         int r;
 
         r = inventory_table(queue->inventory, ret_table);
-        if (r >= 0)
-                r = list_busy(queue, &busy, &n);
         if (r < 0)
                 return r;
-        return inventory_guard(queue->inventory, &queue->policy.guard, busy, n, ret_policy);
+        return inventory_guard(queue->inventory, &queue->policy.guard, queue->requests, queue->n_requests,
+                               ret_policy);
 }
 
 static int fresh_table(const BlockTable **ret, void *userdata) {
         Queue *queue = userdata;
 
         return inventory_table(queue->inventory, ret);
-}
-
-/* What is available, less what requests under way still need: they were promised it. */
-static int read_room(Queue *queue, uint64_t block_size, MemoryRoom *ret) {
-        MemoryRoom room;
-        int r;
-
-        r = inventory_room(queue->inventory, &room);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < queue->n_requests; i++) {
-                const Job *job = request_job(queue->requests[i]);
-                uint64_t promised;
-
-                if (!request_is_active(queue->requests[i]) || job->kind != DEMAND_UNPLUG)
-                        continue;
-                promised = job->total_blocks * block_size;
-                promised -= promised > job->removed_bytes ? job->removed_bytes : promised;
-                room.available_bytes -= room.available_bytes > promised ? promised : room.available_bytes;
-        }
-        *ret = room;
-        return 0;
 }
 
 int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
@@ -127,7 +75,7 @@ int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
 
         r = queue_table(queue, &table, &policy);
         if (r >= 0)
-                r = read_room(queue, table->block_size, &room);
+                r = inventory_room(queue->inventory, queue->requests, queue->n_requests, &room);
         return r < 0 ? r : plan_make(table, demand, policy, &room, ret);
 }
 

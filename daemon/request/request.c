@@ -133,10 +133,10 @@ void request_fail_to_start(Request *request, const char *what, int error) {
 }
 
 /* Stops whatever is under way and unwinds, when the worker is gone. */
-static void stop(Request *request) {
+static void stop(Request *request, uint64_t patience_usec) {
         request_drop_timers(request);
         if (request->op && request->job.state != JOB_RESTORING)
-                engine_op_cancel(request->op);
+                engine_op_cancel(request->op, patience_usec);
         else if (!request->op)
                 restore_unwind(request);
 }
@@ -158,7 +158,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         unplug_note_blockers(request, &obstacle);
         request_decide(request, JOB_FAILED, obstacle.unmovable_bytes > 0 ? CAUSE_IN_USE : CAUSE_DEADLINE,
                "the deadline passed%s%s", text ? ": " : "", text ? text : "");
-        stop(request);
+        stop(request, ENGINE_PATIENCE_USEC); /* an answer is due */
         return 0;
 }
 
@@ -345,6 +345,6 @@ bool request_cancel(Request *request, const char *reason) {
         if (request_is_decided(request) || request_is_waiting(request) || state == JOB_RESTORING)
                 return true; /* it is on its way out already */
         request_decide(request, JOB_CANCELLED, CAUSE_CANCELLED, "%s", reason);
-        stop(request);
+        stop(request, ENGINE_PATIENCE_LONG_USEC);
         return true;
 }

@@ -70,7 +70,7 @@ static int on_restore_limit(sd_event_source *source, uint64_t usec, void *userda
 
         request->stall = sd_event_source_disable_unref(request->stall);
         if (request->op)
-                engine_op_cancel(request->op);
+                engine_op_cancel(request->op, ENGINE_PATIENCE_USEC);
         return 0;
 }
 

@@ -101,7 +101,8 @@ static int on_stall(sd_event_source *source, uint64_t usec, void *userdata) {
 
         request->stall = sd_event_source_disable_unref(request->stall);
         if (request->op)
-                engine_op_cancel(request->op); /* its end, with no verdict yet, is an attempt that failed */
+                engine_op_cancel(request->op, ENGINE_PATIENCE_LONG_USEC); /* its end, with no verdict yet, is
+                                                                             an attempt that failed */
         return 0;
 }
 

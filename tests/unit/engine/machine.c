@@ -18,7 +18,7 @@ void machine_event(EngineOp *op, const EngineEvent *event, void *userdata) {
         m->events[m->n_events++] = *event;
         m->ended = event->type == ENGINE_EVENT_END;
         if ((int) m->n_events == m->cancel_at)
-                engine_op_cancel(op);
+                engine_op_cancel(op, ENGINE_PATIENCE_USEC);
         if ((int) m->n_events == m->free_at)
                 m->op = engine_op_free(op);
 }

@@ -86,7 +86,7 @@ static void test_evacuate_not_possible(void **state) {
         assert_true(m->events[0].bytes_left == BLOCK_USAGE_UNKNOWN);
         machine_next(m);
         start_evacuate(m);
-        engine_op_cancel(m->op);
+        engine_op_cancel(m->op, ENGINE_PATIENCE_USEC);
         machine_expect_end(m, STEP_KILLED, 0);
         machine_next(m);
         start_evacuate(m); /* freed before it ends: nothing is called */
@@ -132,7 +132,7 @@ static void test_progress_and_cancel(void **state) {
         assert_int_equal(m->n_events, 3);
         assert_int_equal(m->events[1].bytes_left, 1 << 20);
         assert_int_equal(m->events[2].bytes_left, 1 << 20);
-        engine_op_cancel(m->op); /* too late: no more events */
+        engine_op_cancel(m->op, ENGINE_PATIENCE_USEC); /* too late: no more events */
         (void) sd_event_run(m->event, 0);
 }
 
@@ -293,7 +293,7 @@ static void test_evacuate_stuck(void **state) {
         start_evacuate(m);
         while (m->n_events < 1) /* its first sample */
                 machine_turn(m);
-        engine_op_cancel(m->op);
+        engine_op_cancel(m->op, ENGINE_PATIENCE_USEC);
         machine_expect_end(m, STEP_STUCK, 0);
         stuck = engine_stuck_blocks(m->engine, &n);
         assert_int_equal(n, 3);
@@ -318,7 +318,7 @@ static void test_worker_is_killed_by_somebody(void **state) {
         (void) snprintf(path, sizeof(path), "/proc/self/task/%d/children", getpid());
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0) { /* a kernel without that file */
-                engine_op_cancel(m->op);
+                engine_op_cancel(m->op, ENGINE_PATIENCE_USEC);
                 machine_expect_end(m, STEP_KILLED, 0);
                 skip();
         }

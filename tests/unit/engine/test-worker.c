@@ -332,8 +332,8 @@ static void test_kill(void **state) {
         start(seen, body_waits, NULL, NULL);
         while (seen->pid == 0)
                 assert_true(sd_event_run(seen->event, 20 * 1000000) > 0);
-        worker_kill(seen->worker);
-        worker_kill(seen->worker); /* twice is as good as once */
+        worker_kill(seen->worker, WORKER_AWAIT_USEC);
+        worker_kill(seen->worker, WORKER_AWAIT_USEC); /* twice is as good as once */
         assert_int_equal(seen->n_over, 0);
         turn_until(seen, &seen->n_over);
         assert_int_equal(seen->fate, WORKER_DIED);
@@ -343,7 +343,7 @@ static void test_kill_at_once(void **state) {
         Seen *seen = *state;
 
         start(seen, body_waits, NULL, NULL);
-        worker_kill(seen->worker);
+        worker_kill(seen->worker, WORKER_AWAIT_USEC);
         turn_until(seen, &seen->n_over);
         assert_int_equal(seen->fate, WORKER_DIED);
 }
@@ -360,7 +360,7 @@ static void test_stuck(void **state) {
         while (seen->pid == 0)
                 assert_true(sd_event_run(seen->event, 20 * 1000000) > 0);
         began = now_msec();
-        worker_kill(seen->worker);
+        worker_kill(seen->worker, WORKER_AWAIT_USEC);
         turn_until(seen, &seen->n_over);
         assert_int_equal(seen->fate, WORKER_STUCK);
         assert_true(now_msec() - began >= 490);
@@ -385,7 +385,7 @@ static void test_free_when_stuck(void **state) {
         Seen *seen = *state;
 
         start(seen, body_waits, NULL, kill_nothing);
-        worker_kill(seen->worker);
+        worker_kill(seen->worker, WORKER_AWAIT_USEC);
         turn_until(seen, &seen->n_over);
         assert_int_equal(seen->fate, WORKER_STUCK);
         seen->worker = worker_free(seen->worker); /* kills for real, waits for nothing */

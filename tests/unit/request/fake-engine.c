@@ -198,7 +198,7 @@ int engine_eject(Engine *engine, const char *device, EngineCallback callback, vo
         return start(engine, FAKE_EJECT, NULL, 0, callback, userdata, ret);
 }
 
-void engine_op_cancel(EngineOp *op) {
+void engine_op_cancel(EngineOp *op, uint64_t patience_usec) {
         forget_held(op->engine, op);
         op->cancelled = true;
         assert(sd_event_source_set_enabled(op->source, SD_EVENT_ONESHOT) >= 0);
@@ -216,6 +216,23 @@ EngineOp *engine_op_free(EngineOp *op) {
 
 EngineKind engine_kind(const Engine *engine) {
         return engine->kind;
+}
+
+void engine_on_released(Engine *engine, EngineReleasedCallback callback, void *userdata) {
+        engine->released = callback;
+        engine->released_userdata = userdata;
+}
+
+void fake_engine_release(Engine *engine) {
+        EngineBlock blocks[FAKE_BLOCKS_MAX];
+        size_t n = engine->n_stuck;
+
+        for (size_t i = 0; i < n; i++) {
+                blocks[i] = (EngineBlock) { engine->stuck[i], ZONE_MOVABLE };
+                set_state(engine, engine->stuck[i], "offline");
+        }
+        engine->n_stuck = 0;
+        engine->released(blocks, n, engine->released_userdata);
 }
 
 const uint32_t *engine_stuck_blocks(const Engine *engine, size_t *ret_n) {

@@ -30,10 +30,14 @@ struct Engine {
         unsigned n_owners;                        /* questions */
         uint32_t stuck[FAKE_BLOCKS_MAX];
         size_t n_stuck;
+        EngineReleasedCallback released;
+        void *released_userdata;
         EngineOp *held[8];
         size_t n_held;
 };
 
 void fake_engine_init(Engine *engine, sd_event *event, int root_fd);
+/* Stuck workers come back, having taken their blocks after all. */
+void fake_engine_release(Engine *engine);
 /* Lets the oldest held operation go on to its end. */
 void fake_engine_finish(Engine *engine);
