@@ -2,10 +2,12 @@
 /* The connection to the system bus: opens it, asks for our name, and does so again when the bus went
  * away or did not give the name. What is on the bus is for the other dbus-*.c. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "front/dbus-internal.h"
 #include "util/log.h"
 
+#define SYSTEM_BUS_ADDRESS "unix:path=/run/dbus/system_bus_socket"
 #define RETRY_MIN_USEC 250000ULL
 #define RETRY_MAX_USEC (30ULL * 1000000ULL)
 
@@ -74,10 +76,29 @@ static int on_name(sd_bus_message *message, void *userdata, sd_bus_error *error)
         return 0;
 }
 
+/* As sd_bus_open_system() does it; but a bus whose socket is not there yet is waited for, not looked for. */
+static int bus_start(sd_bus **ret) {
+        sd_bus *bus;
+        int r;
+
+        r = sd_bus_new(&bus);
+        if (r < 0)
+                return r;
+        *ret = bus;
+        r = sd_bus_set_address(bus, secure_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: SYSTEM_BUS_ADDRESS);
+        if (r >= 0)
+                r = sd_bus_set_bus_client(bus, true);
+        if (r >= 0)
+                r = sd_bus_set_description(bus, "front");
+        if (r >= 0)
+                r = sd_bus_set_watch_bind(bus, true);
+        return r < 0 ? r : sd_bus_start(bus);
+}
+
 static int bus_open(DBusFront *front) {
         int r;
 
-        r = sd_bus_open_system_with_description(&front->bus, "front");
+        r = bus_start(&front->bus);
         if (r < 0)
                 return r;
         r = sd_bus_attach_event(front->bus, front->context->event, SD_EVENT_PRIORITY_NORMAL);
