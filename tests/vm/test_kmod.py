@@ -62,6 +62,12 @@ def test_gate(t):
 
 
 @kernels('6.1', '6.12')
+def test_storm(t):
+    """random calls at once, with memory in use and going offline, meet documented errnos only"""
+    _part(t, 'storm')
+
+
+@kernels('6.1', '6.12')
 def test_unload(t):
     """the module unloads and loads again; the kernel's own eject works after it"""
     g = _guest(t)
