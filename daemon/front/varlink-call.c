@@ -110,12 +110,16 @@ int varlink_call_error_not_found(VarlinkCall *call) {
         return varlink_call_error_with(call, ERROR_METHOD_NOT_FOUND, "method", call->message.method);
 }
 
+bool varlink_call_peer_is_hypervisor(const VarlinkCall *call) {
+        return call->connection->peer.hypervisor;
+}
+
 uid_t varlink_call_peer_uid(const VarlinkCall *call) {
-        return call->connection->uid;
+        return call->connection->peer.uid;
 }
 
 pid_t varlink_call_peer_pid(const VarlinkCall *call) {
-        return call->connection->pid;
+        return call->connection->peer.pid;
 }
 
 bool varlink_call_wants_more(const VarlinkCall *call) {
@@ -127,7 +131,8 @@ size_t varlink_call_uid_streams(const VarlinkCall *call) {
         size_t n = 0;
 
         LIST_FOREACH(other, &call->connection->server->connections, list)
-                if (other->uid == call->connection->uid && other->call && other->call->message.more)
+                if (other->peer.uid == call->connection->peer.uid && other->call &&
+                    other->call->message.more)
                         n++;
         return n;
 }

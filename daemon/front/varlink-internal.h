@@ -9,7 +9,6 @@
 #include "front/varlink-message.h"
 #include "util/cleanup.h"
 
-typedef struct VarlinkConnection VarlinkConnection;
 typedef struct VarlinkListener VarlinkListener;
 
 #define VARLINK_INTERFACES_MAX 8U
@@ -26,12 +25,20 @@ struct VarlinkServer {
         unsigned log_count;
 };
 
+/* The other side. uid and pid are -1 and 0 for the hypervisor. */
+typedef struct VarlinkPeer {
+        bool hypervisor;
+        uid_t uid;
+        pid_t pid;
+} VarlinkPeer;
+
 struct VarlinkConnection {
         LIST_ENTRY(VarlinkConnection) list;
         VarlinkServer *server;
         int fd;
-        uid_t uid;
-        pid_t pid;
+        VarlinkPeer peer;
+        VarlinkEnded ended;
+        void *ended_userdata;
         sd_event_source *io;
         sd_event_source *work;  /* runs the next turn without an event on the socket */
         sd_event_source *timer; /* for a message that has begun */
@@ -39,6 +46,8 @@ struct VarlinkConnection {
         VarlinkFrames in;
         VarlinkBuffer out;
         VarlinkCall *call;      /* the one being answered; the next ones wait in the buffer */
+        bool hung_up;           /* the hypervisor is at its end; in a moment it is known whether for good */
+        bool waiting;           /* the timer is for that */
         bool eof;               /* the peer sends no more */
         bool deaf;              /* the peer reads no more */
         bool broken;            /* to be closed at the next turn */
@@ -60,9 +69,8 @@ void varlink_server_log(VarlinkServer *server, const VarlinkConnection *connecti
                         const char *what);
 const VarlinkInterface *varlink_server_find(const VarlinkServer *server, const char *name, size_t n);
 
-/* Takes the fd, which is a connected non-blocking socket. */
-int varlink_connection_new(VarlinkServer *server, int fd, uid_t uid, pid_t pid);
-VarlinkConnection *varlink_connection_free(VarlinkConnection *connection);
+/* Takes the fd, which is a connected non-blocking socket, or the hypervisor's stream. */
+int varlink_connection_new(VarlinkServer *server, int fd, const VarlinkPeer *peer, VarlinkConnection **ret);
 /* Has the next turn run soon: something was answered, or it is broken. */
 void varlink_connection_wake(VarlinkConnection *connection);
 

@@ -9,6 +9,7 @@
 #include "util/cleanup.h"
 #include "util/json.h"
 
+#define LATE_STARTS_MAX 16U
 #define BUFFER_KEEP 4096U /* bytes that an empty buffer may hold on to */
 
 int varlink_buffer_reserve(VarlinkBuffer *buffer, size_t n, char **ret) {
@@ -113,6 +114,11 @@ void varlink_frames_drop(VarlinkFrames *frames, size_t n) {
         frames->n_messages--;
 }
 
+void varlink_frames_drop_tail(VarlinkFrames *frames) {
+        frames->bytes.end -= frames->tail;
+        frames->tail = 0;
+}
+
 void varlink_frames_clear(VarlinkFrames *frames) {
         varlink_buffer_clear(&frames->bytes);
         *frames = (VarlinkFrames) {};
@@ -161,6 +167,22 @@ int varlink_message_parse(const char *text, size_t n, VarlinkMessage *ret) {
         *ret = m;
         m = (VarlinkMessage) {};
         return 0;
+}
+
+int varlink_message_parse_late(const char *text, size_t n, VarlinkMessage *ret) {
+        const char *p = text, *end = text + n;
+
+        for (unsigned i = 0; i < LATE_STARTS_MAX && p < end; i++) {
+                int r;
+
+                p = memchr(p + 1, '{', (size_t) (end - p - 1));
+                if (!p)
+                        break;
+                r = varlink_message_parse(p, (size_t) (end - p), ret);
+                if (r != -EBADMSG)
+                        return r;
+        }
+        return -EBADMSG;
 }
 
 void varlink_message_clear(VarlinkMessage *message) {

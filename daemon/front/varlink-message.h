@@ -42,6 +42,7 @@ void varlink_frames_received(VarlinkFrames *frames, size_t n, size_t message_max
 /* The first whole message, n bytes without its NUL; it stays until varlink_frames_drop(). False: none. */
 bool varlink_frames_first(const VarlinkFrames *frames, const char **ret, size_t *ret_n);
 void varlink_frames_drop(VarlinkFrames *frames, size_t n);
+void varlink_frames_drop_tail(VarlinkFrames *frames); /* what is not whole yet will never be */
 void varlink_frames_clear(VarlinkFrames *frames);
 
 /* One method call. */
@@ -54,6 +55,8 @@ typedef struct VarlinkMessage {
 
 /* -EBADMSG: not a call, the peer does not speak Varlink. -ENOMEM. */
 int varlink_message_parse(const char *text, size_t n, VarlinkMessage *ret);
+/* The same for a text that begins with half a message of somebody else. A few places are tried. */
+int varlink_message_parse_late(const char *text, size_t n, VarlinkMessage *ret);
 void varlink_message_clear(VarlinkMessage *message);
 
 /* Appends a reply with its NUL. error, parameters may be NULL. */

@@ -125,11 +125,13 @@ void varlink_server_log(VarlinkServer *server, const VarlinkConnection *connecti
         }
         if (server->log_count++ >= LOG_LINES_PER_INTERVAL)
                 return;
-        if (error < 0)
+        if (connection->peer.hypervisor)
+                log_debug("The hypervisor %s, starting anew", what);
+        else if (error < 0)
                 (void) log_debug_errno(error, "Varlink peer with uid %u %s, closing: %m",
-                                       (unsigned) connection->uid, what);
+                                       (unsigned) connection->peer.uid, what);
         else
-                log_debug("Varlink peer with uid %u %s, closing", (unsigned) connection->uid, what);
+                log_debug("Varlink peer with uid %u %s, closing", (unsigned) connection->peer.uid, what);
 }
 
 /* -EUSERS: there is no place for another peer of this uid. */
@@ -142,7 +144,7 @@ static int server_admit(const VarlinkServer *server, uid_t uid) {
         if (server->n_connections >= max)
                 return -EUSERS;
         LIST_FOREACH(connection, &server->connections, list)
-                if (connection->uid == uid)
+                if (connection->peer.uid == uid)
                         of_uid++;
         return of_uid < VARLINK_CONNECTIONS_PER_UID_MAX ? 0 : -EUSERS;
 }
@@ -157,6 +159,7 @@ static int fd_set_flags(int fd) {
 
 int varlink_server_add_connection(VarlinkServer *server, int fd) {
         CLEANUP(closep) int owned = fd;
+        VarlinkConnection *connection;
         struct ucred peer = {};
         socklen_t n = sizeof(peer);
         int r;
@@ -170,7 +173,24 @@ int varlink_server_add_connection(VarlinkServer *server, int fd) {
                 r = fd_set_flags(fd);
         if (r < 0)
                 return r;
-        return varlink_connection_new(server, steal_fd(&owned), peer.uid, peer.pid);
+        return varlink_connection_new(server, steal_fd(&owned),
+                                      &(VarlinkPeer) { .uid = peer.uid, .pid = peer.pid }, &connection);
+}
+
+int varlink_server_add_hypervisor(VarlinkServer *server, int fd, VarlinkEnded ended, void *userdata,
+                                  VarlinkConnection **ret) {
+        const VarlinkPeer peer = { .hypervisor = true, .uid = (uid_t) -1 };
+        int copy, r;
+
+        copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (copy < 0)
+                return -errno;
+        r = varlink_connection_new(server, copy, &peer, ret);
+        if (r < 0)
+                return r;
+        (*ret)->ended = ended;
+        (*ret)->ended_userdata = userdata;
+        return 0;
 }
 
 static int on_accept_again(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -17,8 +17,10 @@
 #define VARLINK_STREAMS_PER_UID_MAX 16U
 #define VARLINK_CALLS_PER_CONNECTION_MAX 64U     /* calls read ahead and not yet answered */
 #define VARLINK_FRAME_TIMEOUT_USEC (5ULL * 1000000ULL) /* for a message once begun */
+#define VARLINK_HANG_UP_USEC (250ULL * 1000ULL)  /* until a hypervisor that hung up is gone */
 
 typedef struct VarlinkServer VarlinkServer;
+typedef struct VarlinkConnection VarlinkConnection;
 typedef struct VarlinkCall VarlinkCall;
 
 /* A method call. Must be answered by exactly one final reply or error (with oneway too: it is dropped), from
@@ -44,8 +46,22 @@ int varlink_server_add_interface(VarlinkServer *server, const VarlinkInterface *
 int varlink_server_listen_fd(VarlinkServer *server, int fd);       /* takes the fd */
 int varlink_server_listen_path(VarlinkServer *server, const char *path, mode_t mode);
 int varlink_server_add_connection(VarlinkServer *server, int fd);  /* takes the fd: one connected peer */
+
+/* left: the peer is gone; else it said what cannot be understood, and what comes next may be better. Not
+ * called for who frees the connection himself. */
+typedef void (*VarlinkEnded)(bool left, void *userdata);
+/* The hypervisor behind a virtio-serial port, or any stream without kernel's word on who it is. The fd stays
+ * the caller's and must be non-blocking. Such a stream may change hands unseen, so a call that comes while
+ * another one is still being answered ends that one. */
+int varlink_server_add_hypervisor(VarlinkServer *server, int fd, VarlinkEnded ended, void *userdata,
+                                  VarlinkConnection **ret);
+/* Something has changed on the stream of a hypervisor that may have hung up. */
+void varlink_connection_look(VarlinkConnection *connection);
+VarlinkConnection *varlink_connection_free(VarlinkConnection *connection);
 size_t varlink_server_n_connections(const VarlinkServer *server);
 
+/* Then there is no uid and no pid. */
+bool varlink_call_peer_is_hypervisor(const VarlinkCall *call);
 uid_t varlink_call_peer_uid(const VarlinkCall *call);
 pid_t varlink_call_peer_pid(const VarlinkCall *call);
 bool varlink_call_wants_more(const VarlinkCall *call);

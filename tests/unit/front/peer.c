@@ -38,6 +38,16 @@ void peer_open(Peer *peer, sd_event *event, VarlinkServer *server) {
         assert_int_equal(varlink_server_add_connection(server, pair[1]), 0);
 }
 
+void peer_open_hypervisor(Peer *peer, sd_event *event, VarlinkServer *server) {
+        VarlinkConnection *connection;
+        int pair[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+        *peer = (Peer) { .event = event, .fd = pair[0] };
+        assert_int_equal(varlink_server_add_hypervisor(server, pair[1], NULL, NULL, &connection), 0);
+        (void) close(pair[1]);
+}
+
 void peer_connect(Peer *peer, sd_event *event, const char *path) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 

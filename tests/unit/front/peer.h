@@ -21,6 +21,7 @@ typedef struct Peer {
 unsigned spin(sd_event *event, unsigned max);
 
 void peer_open(Peer *peer, sd_event *event, VarlinkServer *server); /* over a pair of sockets */
+void peer_open_hypervisor(Peer *peer, sd_event *event, VarlinkServer *server); /* the same, as its port */
 void peer_connect(Peer *peer, sd_event *event, const char *path);
 void peer_close(Peer *peer);
 
