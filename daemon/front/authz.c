@@ -36,6 +36,10 @@ bool authz_peer_allowed(const Operation *operation, uid_t peer_uid, uid_t own_ui
         return !operation->polkit_action || peer_uid == 0 || peer_uid == own_uid;
 }
 
+bool authz_hypervisor_allowed(const Operation *operation, bool may_change) {
+        return !operation->polkit_action || may_change;
+}
+
 uid_t authz_check_uid(const AuthzCheck *check) {
         return check ? check->uid : AUTHZ_UID_UNKNOWN;
 }

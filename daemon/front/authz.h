@@ -12,6 +12,10 @@
 /* May a socket peer with this uid run the operation? Reading: anyone. Changing: root and the daemon. */
 bool authz_peer_allowed(const Operation *operation, uid_t peer_uid, uid_t own_uid);
 
+/* May the hypervisor, by the channel that it gave the machine? Reading: yes. Changing: if policy lets it.
+ * There is no operation that configures. */
+bool authz_hypervisor_allowed(const Operation *operation, bool may_change);
+
 typedef struct AuthzCheck AuthzCheck;
 
 /* result: 0 allowed; -EACCES denied; -EINPROGRESS interactive authorization would be needed; or an errno. */

@@ -85,7 +85,9 @@ static int add_engine(json_object *o, const OperationContext *context) {
         if (json_add_string(o, "version", context->version) < 0 ||
             json_add_string(o, "engine", engine_kind_to_string(engine_kind(context->engine))) < 0 ||
             (reason && json_add(o, "engineReason", json_text_new(reason)) < 0) ||
-            (context->hypervisor && json_add(o, "hypervisor", json_text_new(context->hypervisor)) < 0))
+            (context->hypervisor && json_add(o, "hypervisor", json_text_new(context->hypervisor)) < 0) ||
+            (context->hypervisor_channel &&
+             json_add(o, "hypervisorChannel", json_text_new(context->hypervisor_channel)) < 0))
                 return -ENOMEM;
         return 0;
 }

@@ -50,6 +50,8 @@ typedef struct OperationContext {
         bool acpi_active;
         const char *acpi_reason;      /* why not; or NULL */
         const char *const *health;    /* NULL-terminated notes, or NULL */
+        bool hypervisor_may_change;   /* by its own channel, if it has one */
+        const char *hypervisor_channel; /* the port that is served; or NULL */
 } OperationContext;
 
 /* How a front takes replies of one call. continues is true for all but the last reply of a

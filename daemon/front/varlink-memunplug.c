@@ -91,7 +91,10 @@ static int run(VarlinkCall *call, const Operation *operation, json_object *param
                 return -ENOMEM;
         m->call = call;
         m->running = true;
-        (void) snprintf(caller, sizeof(caller), "uid %u", (unsigned) varlink_call_peer_uid(call));
+        if (varlink_call_peer_is_hypervisor(call))
+                (void) snprintf(caller, sizeof(caller), "hypervisor");
+        else
+                (void) snprintf(caller, sizeof(caller), "uid %u", (unsigned) varlink_call_peer_uid(call));
         r = operation_run(context, operation, parameters, varlink_call_wants_more(call), caller, &sink,
                           &m->operation);
         m->running = false;
@@ -103,12 +106,18 @@ static int run(VarlinkCall *call, const Operation *operation, json_object *param
         return 0;
 }
 
+static bool allowed(VarlinkCall *call, const Operation *operation, const OperationContext *context) {
+        if (varlink_call_peer_is_hypervisor(call))
+                return authz_hypervisor_allowed(operation, context->hypervisor_may_change);
+        return authz_peer_allowed(operation, varlink_call_peer_uid(call), geteuid());
+}
+
 static int handle(VarlinkCall *call, const char *method, json_object *parameters, void *userdata) {
         const Operation *operation = operation_find(method);
 
         if (!operation)
                 return varlink_call_error_not_found(call);
-        if (!authz_peer_allowed(operation, varlink_call_peer_uid(call), geteuid()))
+        if (!allowed(call, operation, userdata))
                 return varlink_call_error(call, "org.varlink.service.PermissionDenied",
                                           /* parameters= */ NULL);
         if (varlink_call_wants_more(call) && varlink_call_uid_streams(call) > VARLINK_STREAMS_PER_UID_MAX)

@@ -181,6 +181,8 @@ static void test_authz(void **state) {
                 assert_true(authz_peer_allowed(operation, 990, 990));
                 assert_int_equal(authz_peer_allowed(operation, 1000, 990), !changes);
                 assert_int_equal(authz_peer_allowed(operation, 65534, 0), !changes);
+                assert_true(authz_hypervisor_allowed(operation, true));
+                assert_int_equal(authz_hypervisor_allowed(operation, false), !changes);
         }
 }
 
@@ -262,6 +264,35 @@ static void test_other_user(void **state) {
         assert_int_equal(rmdir(path), 0);
 }
 
+/* The hypervisor on its port, before and after policy lets it change something. */
+static void test_hypervisor(void **state) {
+        Test *t = *state;
+        Peer port;
+
+        peer_open_hypervisor(&port, t->context.event, t->server);
+        for (size_t i = 0; i < sizeof(other_user_calls) / sizeof(other_user_calls[0]); i++) {
+                peer_send(&port, other_user_calls[i].call);
+                /* An endless one sends what there is first, and ends with the next call. */
+                for (bool found = false; !found;) {
+                        char *text = peer_take(&port);
+
+                        assert_non_null(text);
+                        found = strstr(text, other_user_calls[i].answer);
+                        free(text);
+                }
+        }
+        peer_expect(&port, M("Unplug") ",\"parameters\":{\"sizeBytes\":1}}",
+                    "{\"error\":\"" DENIED "\",\"parameters\":{}}");
+        assert_int_equal(t->queue.n_submitted, 0);
+
+        t->context.hypervisor_may_change = true;
+        peer_send(&port, M("Unplug") ",\"parameters\":{\"sizeBytes\":1}}");
+        expect_has(&port, "\"job\"");
+        assert_string_equal(t->queue.demand.caller, "hypervisor");
+        assert_int_equal(t->queue.demand.source, SOURCE_OPERATOR);
+        peer_close(&port);
+}
+
 static int setup(void **state) {
         const VarlinkInfo info = { .vendor = "v", .product = "p", .version = "1", .url = "u" };
         Test *t = calloc(1, sizeof(*t));
@@ -302,6 +333,7 @@ int main(void) {
                 TEST(test_long_list),
                 TEST(test_authz),
                 TEST(test_other_user),
+                TEST(test_hypervisor),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
