@@ -43,6 +43,8 @@ typedef struct Setting {
 static Config config_default(void) {
         return (Config) {
                 .source_acpi = true,
+                .virtio_serial = true,
+                .virtio_serial_unplug = true,
                 .keep_free_bytes = UINT64_MAX,
                 .deadline_usec = 60 * SECOND,
                 .deadline_per_gib_usec = 10 * SECOND,
@@ -73,6 +75,17 @@ static int set_duration(uint64_t *field, uint64_t standard, uint64_t min, uint64
 
 static int set_acpi(Config *config, const char *value) {
         return set_bool(&config->source_acpi, config_default().source_acpi, value);
+}
+
+/* What the hypervisor may do by its channel. Each word allows what the one before it does, and more. */
+static int set_virtio_serial(Config *config, const char *value) {
+        const bool unplug = !*value || strcmp(value, "unplug") == 0, read = strcmp(value, "read") == 0;
+
+        if (!unplug && !read && strcmp(value, "no") != 0)
+                return -EINVAL;
+        config->virtio_serial = unplug || read;
+        config->virtio_serial_unplug = unplug;
+        return 0;
 }
 
 static int set_keep_free(Config *config, const char *value) {
@@ -158,6 +171,7 @@ static int set_protect_blocks(Config *config, const char *value) {
 
 static const Setting settings[] = {
         { "Sources", "Acpi", set_acpi },
+        { "Sources", "VirtioSerial", set_virtio_serial },
         { "Policy", "KeepFreeBytes", set_keep_free },
         { "Policy", "ProtectBlocks", set_protect_blocks },
         { "Policy", "TryKernelZones", set_try_kernel_zones },

@@ -8,6 +8,8 @@
 
 typedef struct Config {
         bool source_acpi;               /* [Sources] Acpi= */
+        bool virtio_serial;             /* [Sources] VirtioSerial=: anything but no */
+        bool virtio_serial_unplug;      /* [Sources] VirtioSerial=unplug */
         uint64_t keep_free_bytes;       /* [Policy] KeepFreeBytes=; UINT64_MAX: default floor */
         uint32_t *protected_blocks;     /* [Policy] ProtectBlocks=; sorted */
         size_t n_protected_blocks;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "front/serial.h"
 #include "manager.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -21,6 +22,7 @@ static ManagerOptions arg_options = {
         .device = "/dev/memunplug",
         .listen = "/run/memunplug/org.memunplug",
         .state = "var/lib/memunplug",
+        .port = SERIAL_PORT_NAME,
 };
 static const char *arg_user = NULL;
 
@@ -36,6 +38,7 @@ static void print_help(void) {
                "     --listen=PATH     Varlink socket to make when none is passed in\n"
                "     --device=PATH     Device node of the kernel module; empty: do without\n"
                "     --state=DIR       Directory of the journal of jobs, below the root\n"
+               "     --port=NAME       virtio-serial port of the hypervisor; empty: do without\n"
                "     --user=NAME       User to become when started as root\n"
                "     --log-level=LEVEL debug, info, notice, warning, err, crit\n\n"
                "See the memunplugd.service(8) man page for details.\n");
@@ -54,7 +57,10 @@ static int set_log_level(const char *text) {
 
 /* 1: go on; 0: done, a good end; negative: a wrong argument, already told. */
 static int parse_arguments(int argc, char **argv) {
-        enum { ARG_VERSION = 0x100, ARG_ROOT, ARG_LISTEN, ARG_DEVICE, ARG_STATE, ARG_USER, ARG_LOG_LEVEL };
+        enum {
+                ARG_VERSION = 0x100, ARG_ROOT, ARG_LISTEN, ARG_DEVICE, ARG_STATE, ARG_PORT, ARG_USER,
+                ARG_LOG_LEVEL,
+        };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, ARG_VERSION },
@@ -62,6 +68,7 @@ static int parse_arguments(int argc, char **argv) {
                 { "listen", required_argument, NULL, ARG_LISTEN },
                 { "device", required_argument, NULL, ARG_DEVICE },
                 { "state", required_argument, NULL, ARG_STATE },
+                { "port", required_argument, NULL, ARG_PORT },
                 { "user", required_argument, NULL, ARG_USER },
                 { "log-level", required_argument, NULL, ARG_LOG_LEVEL },
                 {},
@@ -87,6 +94,9 @@ static int parse_arguments(int argc, char **argv) {
                         break;
                 case ARG_STATE:
                         arg_options.state = optarg;
+                        break;
+                case ARG_PORT:
+                        arg_options.port = *optarg ? optarg : NULL;
                         break;
                 case ARG_USER:
                         arg_user = optarg;

@@ -19,6 +19,7 @@
 #include "engine/engine.h"
 #include "engine/owners.h"
 #include "front/dbus.h"
+#include "front/serial.h"
 #include "front/varlink.h"
 #include "manager.h"
 #include "request/queue.h"
@@ -45,6 +46,7 @@ struct Manager {
         QueueSlot *slot;
         AcpiSource *acpi;
         VarlinkServer *varlink;
+        SerialFront *serial;
         DBusFront *dbus;
         UeventMonitor *uevents;
         sd_event_source *ready_timer;
@@ -122,12 +124,22 @@ static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userd
                                   job->total_blocks);
 }
 
-/* The kernel tells of each block that changes, whoever changed it. */
+static void look_for_port(Manager *manager) {
+        if (manager->serial)
+                serial_front_look(manager->serial);
+        manager->context.hypervisor_channel = serial_front_device(manager->serial);
+}
+
+/* The kernel tells of each block that changes, whoever changed it; and of ports. */
 static void on_uevent(const Uevent *event, void *userdata) {
         static const char prefix[] = "/devices/system/memory/memory";
         Manager *manager = userdata;
         uint64_t block;
 
+        if (!event || strcmp(event->subsystem, "virtio-ports") == 0)
+                look_for_port(manager);
+        if (event && strcmp(event->subsystem, "memory") != 0)
+                return;
         if (event && strncmp(event->devpath, prefix, strlen(prefix)) == 0 &&
             parse_u64(event->devpath + strlen(prefix), 10, &block) >= 0 && block <= UINT32_MAX)
                 queue_block_changed(manager->queue, (uint32_t) block);
@@ -152,6 +164,23 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         return 0;
 }
 
+/* Makes the port be what the configuration wants. That it cannot be served is no reason not to start. */
+static void apply_virtio_serial(Manager *manager) {
+        bool wanted = manager->config.virtio_serial && manager->options.port;
+        int r = 0;
+
+        manager->context.hypervisor_may_change = manager->config.virtio_serial_unplug;
+        if (!wanted)
+                manager->serial = serial_front_free(manager->serial);
+        else if (!manager->serial)
+                r = serial_front_new(&manager->serial, manager->event, manager->varlink, manager->root_fd,
+                                     manager->options.port);
+        if (r < 0)
+                (void) log_warning_errno(r, "Failed to serve the hypervisor's port, ignoring: %s",
+                                         strerror(-r));
+        manager->context.hypervisor_channel = serial_front_device(manager->serial);
+}
+
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Manager *manager = userdata;
         Config config = {};
@@ -172,6 +201,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
                 manager->config = config;
                 policy = policy_from_config(&manager->config);
                 queue_set_policy(manager->queue, &policy);
+                apply_virtio_serial(manager);
                 config_clear(&old);
         }
         (void) sd_notify(0, "READY=1");
@@ -321,6 +351,7 @@ static int start_varlink(Manager *manager) {
         if (r < 0)
                 return log_error_errno(r, "Failed to serve Varlink on '%s': %s", manager->options.listen,
                                        strerror(-r));
+        apply_virtio_serial(manager);
         return 0;
 }
 
@@ -339,7 +370,8 @@ static int start_dbus(Manager *manager) {
 static int start_uevents(Manager *manager) {
         int r;
 
-        r = uevent_monitor_new(&manager->uevents, manager->event, "memory", on_uevent, manager);
+        r = uevent_monitor_new(&manager->uevents, manager->event, /* subsystem= */ NULL, on_uevent,
+                               manager);
         if (r < 0)
                 return log_error_errno(r, "Failed to listen to device events: %s", strerror(-r));
         return 0;
@@ -429,6 +461,7 @@ Manager *manager_free(Manager *manager) {
         if (!manager)
                 return NULL;
         (void) dbus_front_free(manager->dbus);
+        (void) serial_front_free(manager->serial);
         (void) varlink_server_free(manager->varlink);
         (void) sd_event_source_disable_unref(manager->ready_timer);
         (void) acpi_source_free(manager->acpi);

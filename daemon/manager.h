@@ -12,6 +12,7 @@ typedef struct ManagerOptions {
         const char *listen;      /* path of the Varlink socket, if none was passed in */
         const char *device;      /* the module's node; NULL: never use it */
         const char *state;       /* directory of the journal */
+        const char *port;        /* name of the hypervisor's virtio-serial port; NULL: never use it */
 } ManagerOptions;
 
 int manager_new(Manager **ret, const ManagerOptions *options);

@@ -59,6 +59,8 @@ static Config defaults(void) {
 
 static void assert_same(const Config *a, const Config *b) {
         assert_int_equal(a->source_acpi, b->source_acpi);
+        assert_int_equal(a->virtio_serial, b->virtio_serial);
+        assert_int_equal(a->virtio_serial_unplug, b->virtio_serial_unplug);
         assert_true(a->keep_free_bytes == b->keep_free_bytes);
         assert_int_equal(a->n_protected_blocks, b->n_protected_blocks);
         assert_int_equal(a->try_kernel_zones, b->try_kernel_zones);
@@ -71,6 +73,7 @@ static void test_defaults(void **state) {
         CLEANUP(config_clear) Config config = defaults();
 
         assert_true(config.source_acpi);
+        assert_true(config.virtio_serial && config.virtio_serial_unplug);
         assert_true(config.keep_free_bytes == UINT64_MAX);
         assert_null(config.protected_blocks);
         assert_false(config.try_kernel_zones);
@@ -115,7 +118,8 @@ static void test_shipped_file(void **state) {
         assert_string_equal(warnings(), "");
         for (const char *const *key =
                      (const char *const[]){
-                             "\n Acpi=", "\n KeepFreeBytes=", "\n ProtectBlocks=", "\n TryKernelZones=",
+                             "\n Acpi=", "\n VirtioSerial=", "\n KeepFreeBytes=", "\n ProtectBlocks=",
+                             "\n TryKernelZones=",
                              "\n DeadlineSec=", "\n DeadlinePerGiBSec=", "\n Retries=", NULL };
              *key; key++)
                 assert_non_null(strstr(text, *key));
@@ -144,6 +148,30 @@ static void test_values(void **state) {
         assert_true(config.keep_free_bytes == UINT64_MAX);
         assert_int_equal(config.retries, 5);
         assert_true(config.source_acpi);
+}
+
+static void test_virtio_serial(void **state) {
+        static const struct {
+                const char *word;
+                bool served, unplug;
+        } words[] = { { "no", false, false }, { "read", true, false }, { "unplug", true, true },
+                      { "no", false, false }, { "", true, true } };
+        CLEANUP(config_clear) Config config = defaults();
+
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                char text[64];
+
+                (void) snprintf(text, sizeof(text), "[Sources]\nVirtioSerial=%s\n", words[i].word);
+                parse(&config, text);
+                assert_int_equal(config.virtio_serial, words[i].served);
+                assert_int_equal(config.virtio_serial_unplug, words[i].unplug);
+        }
+        assert_string_equal(warnings(), "");
+        parse(&config, "[Sources]\nVirtioSerial=read\nVirtioSerial=yes\nVirtioSerial=Unplug\n");
+        assert_true(config.virtio_serial);
+        assert_false(config.virtio_serial_unplug);
+        assert_non_null(strstr(warnings(), "/x.conf:3: Cannot understand 'yes' for VirtioSerial="));
+        assert_non_null(strstr(warnings(), "/x.conf:4: Cannot understand 'Unplug'"));
 }
 
 static void test_syntax(void **state) {
@@ -301,6 +329,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_shipped_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_values, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_virtio_serial, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_syntax, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_warnings, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_odd_bytes, setup, teardown),
