@@ -1,0 +1,321 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# "memunplug against what users have today": removes the same memory in the same state
+# by each way there is, each in a fresh guest, and prints ratios. It owns the states, the
+# ways, the targets and the table; guests are tests/vm's, the readings its measure's.
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(TOP, 'tests', 'vm'))
+
+import debian                                                       # noqa: E402
+import machine                                                      # noqa: E402
+import product                                                      # noqa: E402
+import scenario                                                     # noqa: E402
+
+DESCRIPTION = """\
+Removes a DIMM in the same state in all the ways there are, each in a fresh guest, and
+compares what it cost: pages moved per used page, and instructions that the guest
+executed (QEMU -icount: they repeat, on however busy a machine). Exit status 1 if a
+target is missed.
+"""
+
+MIB = scenario.MIB
+FOREVER = 1000000000                            # a workload's pause: it keeps still once it has filled
+CHMEM = '/usr/sbin/chmem'
+LOOP = 'for n in %s; do echo offline >/sys/devices/system/memory/memory$n/state || exit 1; done'
+LIMIT = 1500                                    # seconds that one cell may take, on a busy machine
+
+# name: the workload's options. All free memory is written to first (--touch): what the
+# hypervisor has to give later is then the removal's doing. Idle keeps no page.
+STATES = {
+    'idle': ('--bytes=1', '--share=0'),
+    '5 %': ('--share=5',), '10 %': ('--share=10',), '25 %': ('--share=25',),
+    '50 %': ('--share=50',), '75 %': ('--share=75',),
+    'compact': ('--compact', '--share=25'),
+    'one process': ('--bytes={quarter}',),
+    'tmpfs': ('--bytes=1', '--share=0'),
+}
+
+WAYS = {
+    'loop-asc': 'offline each block, lowest first',
+    'loop-desc': 'offline each block, highest first',
+    'chmem': 'chmem -d',
+    'acpi': 'device_del, the kernel alone',
+    'virtio-mem': 'virtio-mem, requested-size=0',
+    'module': 'EVACUATE, then offline, without the daemon',
+    'ours': 'memunplugctl unplug DEVICE: the whole way, with the eject',
+}
+OURS = ('module', 'ours')
+PEERS = tuple(w for w in WAYS if w not in OURS)
+
+MOVES_MAX = 1.02
+BEST_PEER_MIN = 0.95
+HOST_MAX = 16 * MIB
+AGAINST_ASCENDING = {'idle': 3.0, '10 %': 2.6, '25 %': 2.0, '50 %': 1.5}
+# The targets are for 16 blocks. Eight are fewer to hop over, and fixed costs weigh more: what --quick
+# holds is that it gets no worse than it was.
+AGAINST_ASCENDING_QUICK = {'idle': 2.3, '10 %': 1.8, '25 %': 1.6}
+
+QUICK = (('idle', '10 %', '25 %'), ('loop-asc', 'loop-desc', 'ours'))
+
+
+class Cell:
+    """One way of removing, in one state: makes the guest, measures, checks that the memory is gone."""
+
+    def __init__(self, state, way, size, build):
+        self.state, self.way, self.size = state, way, machine.parse_size(size)
+        self.name = '%s, %s' % (state, way)
+        ours = way in OURS
+        self.product = product.Product(build if ours else None, module=ours)
+
+    def guest(self):
+        options = {'memory': '%dM' % (self.size * 3 // 2 >> 20), 'product': self.product, 'icount': True,
+                   'limit': LIMIT}
+        if self.way == 'chmem':
+            options['files'] = [(CHMEM[1:], CHMEM)]
+        if self.way == 'virtio-mem':
+            options['devices'] = ['-object', 'memory-backend-ram,id=m1,size=%d' % self.size,
+                                  '-device', 'virtio-mem-pci,id=v1,memdev=m1,requested-size=%d' % self.size]
+        else:
+            options['dimms'] = [self.size]
+        return machine.Guest(**options)
+
+    def prepare(self, g):
+        """Plugs, fills; sets the range and its blocks."""
+        if self.way == 'virtio-mem':
+            since = g.mark()
+            g.check('modprobe virtio_mem')
+            g.wait_event('MEMORY_DEVICE_SIZE_CHANGE', 300, since, lambda d: d['size'] == self.size)
+            address = next(d['data']['memaddr'] for d in g.qmp('query-memory-devices')
+                           if d['type'] == 'virtio-mem')
+            self.range = '%#x-%#x' % (address, address + self.size)
+        else:
+            self.range = g.dimm_range('d1')
+        start, end = (int(n, 16) for n in self.range.split('-'))
+        block = int(g.check('cat /sys/devices/system/memory/block_size_bytes'), 16)
+        self.blocks = list(range(start // block, end // block))
+        if self.way == 'module':
+            g.check('insmod /lib/modules/$(uname -r)/updates/memunplug.ko')
+        elif self.way == 'ours':
+            g.start_daemon(timeout=300)
+        self.fill(g)
+
+    def fill(self, g):
+        options = [o.format(quarter=self.size // 4) for o in STATES[self.state]]
+        if not any(o.startswith('--bytes') for o in options):
+            options.append('--range=' + self.range)
+        self.workload = g.spawn(['workload', '--touch', '--pause=%d' % FOREVER, *options])
+        self.workload.wait_line(r'^ready', LIMIT)
+        self.verify()                           # behind this, its first pass is over
+        if self.state == 'tmpfs':
+            g.check('dd if=/dev/zero of=/dev/shm/file bs=1M count=%d' % (self.size // 4 >> 20), LIMIT)
+
+    def verify(self):
+        self.workload.signal(signal.SIGUSR1)
+        checked, bad = map(int, self.workload.wait_line(r'^pages checked (\d+), bad (\d+)', LIMIT).groups())
+        if bad or (not checked and '--share=0' not in STATES[self.state]):
+            raise machine.GuestError('%s: %d pages checked, %d bad' % (self.name, checked, bad))
+
+    def command(self):
+        """What to measure: arguments of measure."""
+        down = list(reversed(self.blocks))
+
+        def loop(blocks):
+            return ['sh', '-c', LOOP % ' '.join(map(str, blocks))]
+        return {'loop-asc': loop(self.blocks), 'loop-desc': loop(down),
+                'chmem': ['chmem', '-d', '%dM' % (self.size >> 20)],
+                'acpi': ['--removed=%d' % len(down)], 'virtio-mem': ['--removed=%d' % len(down)],
+                'module': ['--evacuate=' + self.range, *loop(down)],
+                'ours': ['memunplugctl', 'unplug', 'PNP0C80:00']}[self.way]
+
+    def remove(self, g):
+        process = g.spawn(['measure', *self.command()])
+        if self.way in ('acpi', 'virtio-mem'):
+            process.wait_line('^ready', 60)
+            if self.way == 'acpi':
+                g.qmp('device_del', id='d1')
+            else:
+                g.qmp('qom-set', path='/machine/peripheral/v1', property='requested-size', value=0)
+        result = process.wait(LIMIT)
+        m = re.search(r'instructions (\d+) idle (\d+) migrated (\d+) failed (\d+) status (\d+)',
+                      result.out)
+        if not m or int(m[5]):
+            raise machine.GuestError('%s did not work: %s%s\n%s'
+                                     % (self.name, result.out, result.err, g.tail()))
+        return [int(n) for n in m.groups()]
+
+    def run(self):
+        begin = time.monotonic()
+        with self.guest() as g:
+            self.prepare(g)
+            used = scenario.used_pages(g, self.range)
+            before = g.host_memory()[0]
+            g.reset_host_peak()
+            instructions, idle, migrated, failed, _ = self.remove(g)
+            peak = g.host_memory()[1]
+            self.verify()
+            states = scenario.states(g)
+            left = [n for n in self.blocks if states.get(n, 'offline') != 'offline']
+            if left or g.splats():
+                raise machine.GuestError('%s: blocks %s are still there\n%s' % (self.name, left, g.splats()))
+        return {'used': used, 'instructions': instructions, 'idle': idle, 'migrated': migrated,
+                'failed': failed, 'host': peak - before, 'seconds': time.monotonic() - begin}
+
+
+def run_cell(state, way, size, build):
+    """In a process of its own: the result or the reason. A guest that was lost is tried once more."""
+    for again in (True, False):
+        try:
+            return Cell(state, way, size, build).run()
+        except machine.GuestDied as error:
+            if not again:
+                return str(error)
+            print('# %s, %s: once more: %s' % (state, way, str(error).splitlines()[0]), flush=True)
+        except (machine.GuestError, debian.PackageError, product.BuildError) as error:
+            return str(error)
+    return None
+
+
+def run_all(states, ways, size, build, jobs):
+    results = {}
+    context = multiprocessing.get_context('fork')
+    with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        tasks = {pool.submit(run_cell, s, w, size, build): (s, w) for s in states for w in ways}
+        for task in concurrent.futures.as_completed(tasks):
+            state, way = tasks[task]
+            r = results[state, way] = task.result()
+            said = r.splitlines()[0] if isinstance(r, str) else '%d s' % r['seconds']
+            print('# %s, %s: %s' % (state, way, said), flush=True)
+    return results
+
+
+# ---- the table ----
+
+class Table:
+    """Lines of figures, then targets met or missed."""
+
+    def __init__(self, results, states, ways, quick):
+        self.results, self.states, self.ways, self.quick = results, states, ways, quick
+        self.missed = 0
+
+    def get(self, state, way):
+        r = self.results.get((state, way))
+        return r if isinstance(r, dict) else None
+
+    def figures(self):
+        yield ('state', 'way', 'used pages', 'moved per used page', 'M instructions', 'M idle',
+               'against loop-asc', 'host MiB')
+        for state in self.states:
+            base = self.get(state, 'loop-asc')
+            for way in self.ways:
+                r = self.get(state, way)
+                if not r:
+                    yield (state, way, *['-'] * 6)
+                    continue
+                yield (state, way, '%d' % r['used'], '%.3f' % (r['migrated'] / max(1, r['used'])),
+                       '%.1f' % (r['instructions'] / 1e6), '%.1f' % (r['idle'] / 1e6),
+                       '%.2f' % (base['instructions'] / r['instructions']) if base else '-',
+                       '%+.1f' % (r['host'] / MIB))
+
+    def verdict(self, what, value, ok, target, gate=True):
+        """One line. What is no gate is said, but fails nothing."""
+        self.missed += gate and not ok
+        word = 'PASS' if ok else 'FAIL' if gate else 'miss'
+        return '%s  %-44s %8s   target %s' % (word, what, value, target)
+
+    def verdicts(self):
+        for (state, way), r in self.results.items():
+            if isinstance(r, str):
+                yield self.verdict('%s, %s' % (state, way), 'none', False, 'a result')
+        for state in self.states:
+            ours = self.get(state, 'ours')
+            if ours:
+                yield from self.verdicts_of(state, ours)
+
+    def verdicts_of(self, state, ours):
+        moves = ours['migrated'] / max(1, ours['used'])
+        yield self.verdict('%s: moved per used page' % state, '%.3f' % moves, moves <= MOVES_MAX,
+                           '<= %.2f' % MOVES_MAX)
+        peers = {w: self.get(state, w)['instructions'] for w in PEERS if self.get(state, w)}
+        targets = AGAINST_ASCENDING_QUICK if self.quick else AGAINST_ASCENDING
+        if 'loop-asc' in peers and state in targets:
+            ratio, target = peers['loop-asc'] / ours['instructions'], targets[state]
+            yield self.verdict('%s: loop-asc / ours, instructions' % state, '%.2f' % ratio,
+                               ratio >= target, '>= %.1f' % target)
+        if peers:
+            best = min(peers, key=peers.get)
+            ratio = peers[best] / ours['instructions']
+            yield self.verdict('%s: best peer (%s) / ours' % (state, best), '%.2f' % ratio,
+                               ratio >= BEST_PEER_MIN, '>= %.2f' % BEST_PEER_MIN, not self.quick)
+        yield self.verdict("%s: QEMU's memory above before, MiB" % state, '%.1f' % (ours['host'] / MIB),
+                           ours['host'] <= HOST_MAX, '<= %d' % (HOST_MAX // MIB), not self.quick)
+
+    def print(self):
+        rows = list(self.figures())
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        for n, row in enumerate(rows):
+            cells = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
+            print('| ' + ' | '.join(cells) + ' |')
+            if n == 0:
+                print('|' + '|'.join('-' * (w + 1) + ('-' if i < 2 else ':')
+                                     for i, w in enumerate(widths)) + '|')
+        print()
+        for line in self.verdicts():
+            print(line)
+        print('%d missed' % self.missed)
+
+
+def choose(text, known, default):
+    if not text:
+        return default
+    chosen = [n for n in text.split(',')]
+    for name in chosen:
+        if name not in known:
+            sys.exit('engine.py: no %s among: %s' % (name, ', '.join(known)))
+    return chosen
+
+
+def main():
+    p = argparse.ArgumentParser(prog='tests/bench/engine.py', description=DESCRIPTION,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--quick', action='store_true', help='three states, three ways, 1 GiB')
+    p.add_argument('--size', help='of the DIMM (2G; --quick: 1G)')
+    p.add_argument('--states', help='only these: ' + ', '.join(STATES).replace('%', '%%'))
+    p.add_argument('--ways', help='only these: ' + ', '.join(WAYS))
+    p.add_argument('--jobs', type=int, default=os.cpu_count(), help='guests at a time')
+    p.add_argument('--build', metavar='DIR', help='a Meson build directory, as it is')
+    a = p.parse_args()
+    states, ways = QUICK if a.quick else (tuple(STATES), tuple(WAYS))
+    states, ways = choose(a.states, STATES, states), choose(a.ways, WAYS, ways)
+    size = a.size or ('1G' if a.quick else '2G')
+    begin = time.monotonic()
+    try:
+        build = a.build or product.meson()
+        kernel = debian.Kernel('6.1')
+        product.helpers()
+        product.kmod(kernel)
+    except (debian.PackageError, product.BuildError) as error:
+        print('engine.py: %s' % error, file=sys.stderr)
+        return 1
+    print('# a DIMM of %s, kernel %s' % (size, kernel.release), flush=True)
+    results = run_all(states, ways, size, build, max(1, a.jobs))
+    table = Table(results, states, ways, a.quick)
+    table.print()
+    print('# %.0f s' % (time.monotonic() - begin))
+    return 1 if table.missed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
