@@ -43,7 +43,7 @@ static void on_ended(bool left, void *userdata) {
 
         serial->connection = NULL;
         if (left)
-                log_debug("The hypervisor has left its port.");
+                log_debug("Nobody is on the hypervisor's port.");
         else
                 (void) sd_event_source_set_enabled(serial->again, SD_EVENT_ONESHOT); /* cannot fail */
 }
