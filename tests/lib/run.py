@@ -20,11 +20,13 @@ sys.path[:0] = [HERE, os.path.join(TESTS, 'vm')]
 import cases                                                        # noqa: E402
 import checks                                                       # noqa: E402
 import debian                                                       # noqa: E402
+import fuzz                                                         # noqa: E402
 import product                                                      # noqa: E402
 
 DESCRIPTION = """\
 Run the tests: build/* (gcc, clang, with sanitizers), unit/* (what `meson test` runs, in
-the plain and the sanitized build), style/*, kmod/* (warnings, sparse, checkpatch) and
+the plain and the sanitized build), style/*, kmod/* (warnings, sparse, checkpatch),
+fuzz/* (every target, and what they covered), bench/* (what calls and idling cost) and
 vm/KERNEL/* (real guests). NAME is a suite, the beginning of a name up to a slash, or a
 pattern: unit, vm/6.1, vm/6.1/eject/*, *plain*.
 """
@@ -109,6 +111,8 @@ BUILDS = {
     'gcc': 'gcc, warnings are errors',
     'clang': 'clang, warnings are errors',
     'sanitize': 'gcc, AddressSanitizer and UndefinedBehaviorSanitizer',
+    'fuzz': 'clang, libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer',
+    'coverage': 'clang, counting lines',
 }
 
 
@@ -117,9 +121,12 @@ def run_builds(report, selection):
     built = {}
     for variant, what in BUILDS.items():
         name = 'build/' + variant
-        needed = variant != 'clang' and selection.may_have('unit/%s/' % variant)
-        if variant == 'gcc':
-            needed = needed or selection.may_have('vm/')
+        needed = {
+            'gcc': any(map(selection.may_have, ('unit/gcc/', 'bench/', 'vm/'))),
+            'sanitize': selection.may_have('unit/sanitize/'),
+            'fuzz': selection.may_have('fuzz/'),
+            'coverage': selection.has('fuzz/coverage'),
+        }.get(variant)
         if selection.has(name) or needed:
             built[variant] = timed(report, name, what, lambda v=variant: product.meson(v) and None)
     return built
@@ -167,6 +174,38 @@ def run_units(report, selection, built):
             report('unit/%s/all' % variant, '', 'fail', 'no end within %d s' % SLOW_SECONDS)
 
 
+# ---- what calls and idling cost ----
+
+BENCHMARKS = {
+    'ipc': 'calls against empty services',
+    'idle': 'no wakeup in a minute, little memory',
+}
+
+
+def benchmark(name):
+    """Its lines are the notes."""
+    build = product.build_dir('gcc')
+    r = subprocess.run([sys.executable, os.path.join(TESTS, 'bench', name + '.py'),
+                        os.path.join(build, 'daemon/memunplugd'), TOP, os.path.join(build, 'tests/bench')],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                       timeout=SLOW_SECONDS)
+    if r.returncode:
+        raise checks.Failure(r.stdout + r.stderr)
+    if '# SKIP' in r.stdout:
+        raise checks.Skip(r.stdout.split('# SKIP', 1)[1].strip())
+    return r.stdout.splitlines()
+
+
+def run_benchmarks(report, selection, built):
+    for name, what in BENCHMARKS.items():
+        if not selection.has('bench/' + name):
+            continue
+        if built.get('gcc'):
+            timed(report, 'bench/' + name, what, benchmark, name)
+        else:
+            report('bench/' + name, what, 'fail', 'build/gcc did not work')
+
+
 # ---- style, module, guests ----
 
 def run_checks(report, selection):
@@ -197,6 +236,7 @@ def run_guests(report, selection, built):
 def list_all(selection):
     names = ['build/' + v for v in BUILDS] + ['unit/gcc/*', 'unit/sanitize/*']
     names += ['style/' + name for name, _, _ in checks.STYLE]
+    names += ['bench/' + name for name in BENCHMARKS] + ['fuzz/coverage', 'fuzz/*']
     for series in selection.series:
         names += ['kmod/%s/%s' % (series, name) for name, _, _, kernels in checks.KMOD if series in kernels]
     for series in selection.series:
@@ -222,6 +262,9 @@ def main():
     built = run_builds(report, selection)
     run_units(report, selection, built)
     run_checks(report, selection)
+    run_benchmarks(report, selection, built)
+    if selection.may_have('fuzz/'):
+        fuzz.run(report, selection, built, timed)
     run_guests(report, selection, built)
     return report.end()
 

@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "../large.h"
 #include "config.h"
 #include "util/log.h"
 
@@ -11,6 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         Config config = { .deadline_usec = 1 };
 
+        if (SKIP_LARGE_RANGES(data, size))
+                return 0;
         log_set_max_level(LOG_ERR); /* every input is full of warnings */
         if (config_parse(&config, "/fuzz.conf", (const char *) data, size) < 0)
                 abort();

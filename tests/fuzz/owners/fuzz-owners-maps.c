@@ -24,6 +24,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 if (range->size == 0 || range->start + range->size < range->start)
                         abort();
         }
+        maps_reset(&bytes);
+        if (bytes.n_ranges != 0 || bytes.truncated || maps_finish(&bytes) < 0)
+                abort(); /* as fit for the next process as a new one */
         maps_clear(&whole);
         maps_clear(&bytes);
         return 0;

@@ -17,6 +17,28 @@ static void check_again(json_object *value) {
         json_object_put(again);
 }
 
+/* Each getter gives what is there, in its own type only. */
+static void check_members(json_object *value) {
+        if (!json_object_is_type(value, json_type_object))
+                return;
+        json_object_object_foreach(value, key, member) {
+                const char *text = NULL;
+                json_object *object;
+                uint64_t number;
+                bool flag;
+                int given = 0;
+
+                given += json_get_string(value, key, &text) >= 0;
+                given += json_get_uint(value, key, INT64_MAX, &number) >= 0;
+                given += json_get_bool(value, key, &flag) >= 0;
+                given += json_get_array(value, key, &object) >= 0;
+                given += json_get_object(value, key, &object) >= 0;
+                if (given > 1 || (text && !json_object_is_type(member, json_type_string)))
+                        abort();
+                check_members(member);
+        }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         json_object *value = NULL;
 
@@ -26,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
         }
         check_again(value);
+        check_members(value);
         json_object_put(value);
         return 0;
 }
