@@ -114,7 +114,7 @@ class Guest:
         agent_far.close()
         qmp_far.close()
         self.link = Link(agent, qmp, self.started + limit, self.tail)
-        self.link.wait(lambda: self.link.hello, 120, "the agent's greeting", self.tail)
+        self.link.wait(lambda: self.link.hello, max(120, limit / 4), "the agent's greeting", self.tail)
         self.link.qmp('query-status')
         self.boot_seconds = time.monotonic() - self.started
         self.log('guest %s up after %.1f s' % (self.kernel.release, self.boot_seconds))
