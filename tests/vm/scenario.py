@@ -130,8 +130,11 @@ class Eject:
         return any(e['data'].get('device') == self.dimm for e in self.guest.events('DEVICE_DELETED', self.since))
 
     def wait_deleted(self, timeout=120):
-        event = self.guest.wait_event('DEVICE_DELETED', timeout, self.since,
-                                      lambda d: d.get('device') == self.dimm)
+        final = self.wait_final(timeout)
+        if final != 'deleted':
+            raise GuestError('%s is not deleted but answered with %#x' % (self.dimm, final))
+        event = next(e for e in self.guest.events('DEVICE_DELETED', self.since)
+                     if e['data'].get('device') == self.dimm)
         self.seconds = event['monotonic'] - self.begin
         if self.measured:
             after = self.guest.vmstat()
