@@ -139,6 +139,7 @@ def main():
     p = argparse.ArgumentParser(prog='tests/demo', description=__doc__)
     p.add_argument('--kernel', default='6.1', choices=sorted(debian.SERIES))
     a = p.parse_args()
+    machine.end_on_sigterm()
     try:
         with boot(*build(a.kernel)) as guest:
             demonstrate(guest)

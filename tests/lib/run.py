@@ -21,6 +21,7 @@ import cases                                                        # noqa: E402
 import checks                                                       # noqa: E402
 import debian                                                       # noqa: E402
 import fuzz                                                         # noqa: E402
+import machine                                                      # noqa: E402
 import product                                                      # noqa: E402
 
 DESCRIPTION = """\
@@ -258,6 +259,7 @@ def main():
     if a.list:
         return list_all(selection)
     os.chdir(TOP)
+    machine.end_on_sigterm()
     report = Report()
     built = run_builds(report, selection)
     run_units(report, selection, built)
