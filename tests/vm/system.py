@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # A guest that is a whole Debian: booted by systemd from its own disk, with bus, polkit,
-# udev and journal, the product not installed yet. It owns what goes from the host onto
+# udev and journal, the product there as packages. It owns what goes from the host onto
 # the disk at boot; the disk itself is rootfs.py's, QEMU is machine.py's.
 
 import os
+import shutil
 
 import image
 import machine
@@ -21,12 +22,21 @@ MODULES = ['autofs4', 'fuse']                   # that systemd asks for
 MODULE_TABLES = ('modules.builtin', 'modules.builtin.modinfo', 'modules.order')
 
 
+def available():
+    """Why there can be no such guest here, or nothing."""
+    for program in ('mmdebstrap', 'mke2fs', 'dpkg-buildpackage'):
+        if not shutil.which(program, path=os.environ['PATH'] + ':/sbin:/usr/sbin'):
+            return 'no ' + program
+    return '' if os.geteuid() == 0 else 'files of several owners are put on a disk: this needs root'
+
+
 class System(machine.Guest):
-    """A running Debian that belongs to a series of kernels: 12 to 6.1, 13 to 6.12."""
+    """A running Debian that belongs to a series of kernels: 12 to 6.1, 13 to 6.12; packages not installed."""
 
     def __init__(self, kernel='6.1', append='', devices=(), **options):
-        self.debian = rootfs.SUITE[kernel]
-        disk = rootfs.image(kernel)
+        series = kernel if isinstance(kernel, str) else kernel.series
+        self.debian = rootfs.SUITE[series]
+        disk = rootfs.image(series)
         super().__init__(kernel=kernel, append='systemd.show_status=0 audit=0 ' + append, devices=[
             '-drive', 'file=%s,format=raw,if=none,id=root,snapshot=on,cache=unsafe' % disk,
             '-device', 'virtio-blk-pci,drive=root', *devices], **options)
@@ -40,7 +50,7 @@ class System(machine.Guest):
         for directory in ('proc', 'sys', 'dev', 'disk'):
             contents.directory(directory)
         self._add_modules(contents, over)
-        (made or product.Product()).add_to(over, self.kernel)
+        product.Product(module=not made or made.module).add_to(over, self.kernel)
         if self.debian != 'trixie':             # which has it itself
             image.add_trixie(over)
         for deb in package.debs():
@@ -68,6 +78,12 @@ class System(machine.Guest):
         """Until all that is started at boot has started: systemd's word for how that went."""
         return self.run(['systemctl', 'is-system-running', '--wait'], timeout).out.strip()
 
+    def install(self, timeout=180):
+        """Installs the packages, as an administrator would: what dpkg said."""
+        r = self.run('exec 2>&1; DEBIAN_FRONTEND=noninteractive dpkg -i %s/*.deb' % DEBS, timeout)
+        if r.rc:
+            raise machine.GuestError('dpkg: exit status %d\n%s' % (r.rc, r.out))
+        return r.out
 
     def properties(self, unit, *names):
         """Properties of a unit, in this order."""
@@ -77,6 +93,19 @@ class System(machine.Guest):
 
     def journal(self, *arguments):
         return self.check(['journalctl', '--no-pager', '--quiet', *arguments])
+
+
+class SystemGuest(System):
+    """The same with the packages installed, once it has booted."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        try:
+            self.boot_state = self.wait_booted()
+            self.install_text = self.install()
+        except BaseException:
+            self.close()
+            raise
 
 
 def _lay_over(contents, over):

@@ -14,7 +14,7 @@ CAP_DAC_OVERRIDE = 1 << 1
 RULE = b'''polkit.addRule(function(action, subject) {
         if (action.id == "org.memunplug1.unplug" && subject.user == "nobody") return polkit.Result.YES; });
 '''
-ONLINE_RULE = 'cp /usr/share/doc/memunplug/examples/71-memunplug-online.rules /etc/udev/rules.d/'
+ONLINE_RULE = 'cp /usr/share/doc/memunplug*/examples/71-memunplug-online.rules /etc/udev/rules.d/'
 
 
 def _guest(t):
@@ -26,7 +26,7 @@ def _guest(t):
     if 'systemd' not in t.shared_guests:
         t.broken.add('systemd')
         guest = system.SystemGuest(kernel=t.kernel, product=t.product, log=t.notes.append, memory='1536M',
-                                   dimms=['512M', '256M'], limit=280)
+                                   dimms=['512M', '256M'], limit=600)
         t.shared_guests['systemd'] = guest
         guest.check('systemctl is-system-running --wait || systemctl --failed | grep -q "^0 loaded"', 120)
         t.broken.remove('systemd')
