@@ -22,11 +22,12 @@ import checks                                                       # noqa: E402
 import debian                                                       # noqa: E402
 import fuzz                                                         # noqa: E402
 import machine                                                      # noqa: E402
+import packaging                                                    # noqa: E402
 import product                                                      # noqa: E402
 
 DESCRIPTION = """\
 Run the tests: build/* (gcc, clang, with sanitizers), unit/* (what `meson test` runs, in
-the plain and the sanitized build), style/*, kmod/* (warnings, sparse, checkpatch),
+the plain and the sanitized build), style/*, package/*, kmod/* (warnings, sparse, checkpatch),
 fuzz/* (every target, and what they covered), bench/* (what calls and idling cost) and
 vm/KERNEL/* (real guests). NAME is a suite, the beginning of a name up to a slash, or a
 pattern: unit, vm/6.1, vm/6.1/eject/*, *plain*.
@@ -213,6 +214,9 @@ def run_checks(report, selection):
     for name, what, function in checks.STYLE:
         if selection.has('style/' + name):
             timed(report, 'style/' + name, what, function)
+    for name, what, function in packaging.CHECKS:
+        if selection.has('package/' + name):
+            timed(report, 'package/' + name, what, function)
     for series in selection.series:
         for name, what, function, kernels in checks.KMOD:
             full = 'kmod/%s/%s' % (series, name)
@@ -237,6 +241,7 @@ def run_guests(report, selection, built):
 def list_all(selection):
     names = ['build/' + v for v in BUILDS] + ['unit/gcc/*', 'unit/sanitize/*']
     names += ['style/' + name for name, _, _ in checks.STYLE]
+    names += ['package/' + name for name, _, _ in packaging.CHECKS]
     names += ['bench/' + name for name in BENCHMARKS] + ['fuzz/coverage', 'fuzz/*']
     for series in selection.series:
         names += ['kmod/%s/%s' % (series, name) for name, _, _, kernels in checks.KMOD if series in kernels]
