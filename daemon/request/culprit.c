@@ -34,6 +34,26 @@ static void on_owners(int error, const OwnersReply *reply, void *userdata) {
                 request_end(request, request->waiting_end);
 }
 
+void culprit_keep_names(const Job *job, JobBlocker *blockers, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                for (size_t k = 0; k < job->n_blockers; k++) {
+                        const JobBlocker *known = &job->blockers[k];
+
+                        if (known->address != blockers[i].address || known->n_pids == 0)
+                                continue;
+                        memcpy(blockers[i].owner, known->owner, sizeof(known->owner));
+                        memcpy(blockers[i].pids, known->pids, sizeof(known->pids));
+                        blockers[i].n_pids = known->n_pids;
+                }
+}
+
+static bool all_named(const Job *job) {
+        for (size_t i = 0; i < job->n_blockers; i++)
+                if (job->blockers[i].n_pids == 0)
+                        return false;
+        return true;
+}
+
 static uint64_t timeout_of(const Job *job) {
         uint64_t now = request_now_usec(CLOCK_REALTIME), left = 0;
 
@@ -49,7 +69,7 @@ void culprit_ask(Request *request) {
         const Job *job = &request->job;
 
         request->naming = owners_query_free(request->naming);
-        if (job->n_blockers == 0 || !request->context.owners_socket)
+        if (all_named(job) || !request->context.owners_socket)
                 return;
         for (size_t i = 0; i < job->n_blockers; i++)
                 addresses[i] = job->blockers[i].address;

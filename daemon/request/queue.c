@@ -143,13 +143,29 @@ static void trim_history(Queue *queue) {
                 (void) journal_rewrite(queue->journal, QUEUE_HISTORY_MAX); /* the old file stays good */
 }
 
+/* A refusal must not rest on what was so a second ago, nor on pages that are held for a moment: it is looked
+ * at twice. */
+static int plan_demand(Queue *queue, const Demand *demand, Plan **ret) {
+        Plan *plan;
+        int r;
+
+        r = queue_plan(queue, demand, &plan);
+        if (r >= 0 && plan->outcome != PLAN_FEASIBLE) {
+                (void) plan_free(plan);
+                queue_invalidate_table(queue);
+                r = queue_plan(queue, demand, &plan);
+        }
+        if (r >= 0)
+                *ret = plan;
+        return r;
+}
+
 /* Starts one queued request, if its blocks are not another's. Returns whether it left the queue. */
 static bool start_request(Queue *queue, Request *request) {
         CLEANUP(plan_freep) Plan *plan = NULL;
         int r;
 
-        r = queue_plan(queue, request_demand(request),
-                       &plan); /* a table that is fresh serves for both looks */
+        r = plan_demand(queue, request_demand(request), &plan);
         if (r < 0) {
                 request_refuse(request, CAUSE_SYSTEM, strerror(-r));
                 return true;
@@ -284,7 +300,7 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
                 return -ESHUTDOWN;
         if (count_requests(queue, is_under_way) >= QUEUE_PENDING_MAX)
                 return refuse_demand(demand, CAUSE_BUSY, strdup("too many jobs are under way already"), ret);
-        r = queue_plan(queue, demand, &plan);
+        r = plan_demand(queue, demand, &plan);
         if (r < 0)
                 return r;
         if (plan->outcome != PLAN_FEASIBLE) {

@@ -111,9 +111,19 @@ void request_drop_timers(Request *request) {
         request->stall = sd_event_source_disable_unref(request->stall);
 }
 
+/* What was in the way of an attempt was not in the way of the next. */
+static void forget_blockers(Request *request) {
+        request->naming = owners_query_free(request->naming);
+        free(request->job.blockers);
+        request->job.blockers = NULL;
+        request->job.n_blockers = 0;
+}
+
 /* Ends the job, once it is known who stood in the way. */
 void request_end(Request *request, JobState state) {
         request_drop_timers(request);
+        if (state == JOB_DONE)
+                forget_blockers(request);
         if (request->naming) {
                 request->waiting_end = state;
                 return;

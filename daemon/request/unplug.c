@@ -153,6 +153,7 @@ static bool may_drop(const Request *request) {
 void unplug_note_blockers(Request *request, Obstacle *obstacle) {
         Job *job = &request->job;
 
+        culprit_keep_names(job, obstacle->blockers, obstacle->n_blockers);
         free(job->blockers);
         job->blockers = STEAL_PTR(obstacle->blockers);
         job->n_blockers = obstacle->n_blockers;
@@ -180,10 +181,11 @@ static void attempt_failed(Request *request, bool refused, const char *sentence)
                 step_offline(request);
                 return;
         }
+        text = obstacle_sentence(&obstacle, request->n_todo);
+        unplug_note_blockers(request,
+                             &obstacle); /* in the midst of it, too: then their names are known early */
         if (!refused && arm_retry(request))
                 return;
-        text = obstacle_sentence(&obstacle, request->n_todo);
-        unplug_note_blockers(request, &obstacle);
         if (may_drop(request) && obstacle.known && obstacle.n_blocks > 0) {
                 if (!request->job.reason)
                         request->job.reason = STEAL_PTR(text);
