@@ -24,7 +24,7 @@ struct Request {
         EngineOp *op;
         OwnersQuery *naming;       /* on the way; the end waits for it */
         JobState waiting_end;      /* the final state that waits for it, or _JOB_STATE_INVALID */
-        sd_event_source *deadline, *retry, *stall;
+        sd_event_source *deadline, *scout, *retry, *stall;
         bool stuck;                /* a worker was left behind in the kernel */
         JobState verdict;          /* the final state that is decided already, or _JOB_STATE_INVALID */
         uint64_t step_started;     /* usec, CLOCK_MONOTONIC */

@@ -12,6 +12,9 @@
 #include "request/request-internal.h"
 #include "util/cleanup.h"
 
+/* How long before the deadline to ask who is in the way: a search takes up to two seconds. */
+#define SCOUT_USEC (2500ULL * 1000ULL)
+
 /* To each state: where it may come from. */
 #define FROM(state) (1U << (state))
 static const unsigned transitions[_JOB_STATE_MAX] = {
@@ -72,8 +75,10 @@ int request_set_state(Request *request, JobState state) {
         }
         request->step_started = request_now_usec(CLOCK_MONOTONIC);
         request->step_first_left = BLOCK_USAGE_UNKNOWN;
-        if (final)
+        if (final) {
                 request->deadline = sd_event_source_disable_unref(request->deadline);
+                request->scout = sd_event_source_disable_unref(request->scout);
+        }
         report_state(job, before, r);
         request_notify(request, REQUEST_STATE, 0);
         return 0;
@@ -172,12 +177,40 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* Shortly before the deadline: whoever is in the way by now is asked for, so that the answer can name him.
+ */
+static int on_scout(sd_event_source *source, uint64_t usec, void *userdata) {
+        CLEANUP(obstacle_clear) Obstacle obstacle = {};
+        Request *request = userdata;
+        const BlockTable *table;
+
+        request->scout = sd_event_source_disable_unref(request->scout);
+        if (request->n_todo == 0 || request_is_decided(request) || request_is_waiting(request))
+                return 0;
+        if (request->context.table(&table, request->context.userdata) >= 0 &&
+            obstacle_look(request->context.engine, table, request->todo, request->n_todo, NULL, &obstacle) >=
+                    0)
+                unplug_note_blockers(request, &obstacle);
+        return 0;
+}
+
+static int arm_scout(Request *request, uint64_t deadline_usec) {
+        if (!request->context.owners_socket || deadline_usec <= SCOUT_USEC)
+                return 0;
+        return sd_event_add_time_relative(request->context.event, &request->scout, CLOCK_MONOTONIC,
+                                          deadline_usec - SCOUT_USEC, 1000, on_scout, request);
+}
+
 static int arm_deadline(Request *request, uint64_t usec) {
         uint64_t now = request_now_usec(CLOCK_REALTIME);
+        int r;
 
         if (usec == 0 || usec > UINT64_MAX - now)
                 return 0; /* none */
         request->job.deadline_at = now + usec;
+        r = arm_scout(request, usec);
+        if (r < 0)
+                return r;
         return sd_event_add_time_relative(request->context.event, &request->deadline, CLOCK_MONOTONIC, usec,
                                           1000, on_deadline, request);
 }
@@ -272,6 +305,7 @@ Request *request_free(Request *request) {
                 return NULL;
         request_drop_timers(request);
         (void) sd_event_source_disable_unref(request->deadline);
+        (void) sd_event_source_disable_unref(request->scout);
         (void) engine_op_free(request->op);
         (void) owners_query_free(request->naming);
         (void) plan_free(request->plan);
