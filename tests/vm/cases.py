@@ -69,7 +69,8 @@ class Test:
 
     def _boot(self, options):
         options.setdefault('product', self.product)
-        return machine.Guest(kernel=self.kernel, log=self.notes.append, **options)
+        make = options.pop('make', machine.Guest)
+        return make(kernel=self.kernel, log=self.notes.append, **options)
 
     def plain(self):
         """A product that is only the helpers: the kernel as Debian has it."""
