@@ -28,7 +28,8 @@ def test_install(t):
                      'memunplug-owners.socket']).split(), ['active'] * 3, 'units')
     t.equal(varlink(g, 'GetStatus')['engine'], 'kmod', 'engine')
     t.equal(g.check(['systemctl', 'is-system-running']).strip(), 'running', 'the system after')
-    t.note('%s', g.check('. /etc/os-release; echo "$PRETTY_NAME, $(uname -r), $(systemctl --version | head -n1)"').strip())
+    t.note('%s', g.check('. /etc/os-release; echo "$PRETTY_NAME, $(uname -r), $(systemctl --version | head -n1)"')
+           .strip())
 
 
 @kernels('6.1', '6.12')
