@@ -67,7 +67,7 @@ class Budget:
             share = remaining * self.workers / self.left
             self.left -= 1
         # The slow ones come first and may have more than the mean; the fast ones leave theirs.
-        return max(LEAST_SECONDS, int(min(4 * share, remaining)))
+        return max(LEAST_SECONDS, int(min(6 * share, remaining)))
 
 
 def programs(directory):
