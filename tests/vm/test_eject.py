@@ -93,7 +93,7 @@ def test_migrations(t):
     if plain:
         t.at_least(plain['ratio'], 2.0, 'migrations per used page of the plain kernel')
     else:
-        t.note('compared with nothing: the plain kernel is measured by vm/%s/baseline', t.kernel)
+        t.note('compared with nothing: the plain kernel is measured by vm/%s/baseline', t.kernel.series)
 
 
 @kernels('6.1', '6.12')
