@@ -275,7 +275,6 @@ int verb_replug(const Ctl *ctl, char **args, size_t n_args) {
 }
 
 int verb_cancel(const Ctl *ctl, char **args, size_t n_args) {
-        CLEANUP(json_putp) json_object *parameters = json_object_new_object();
         CLEANUP(reply_clear) Reply reply = {};
         json_object *json;
         JobView job;
@@ -283,18 +282,9 @@ int verb_cancel(const Ctl *ctl, char **args, size_t n_args) {
         int code;
 
         (void) n_args;
-        if (number_parse(args[0], &id) < 0) {
-                say(stderr, "'%s' is not the number of a job; 'memunplugctl jobs' lists them.", args[0]);
-                return CTL_FAILED;
-        }
-        if (!parameters || json_add_int(parameters, "id", (int64_t) id) < 0)
-                return output_oom();
-        code = talk_call(ctl, "org.memunplug.Cancel", parameters, &reply);
+        code = talk_job(ctl, "org.memunplug.Cancel", args[0], &id, &reply, &json);
         if (code != CTL_DONE)
                 return code;
-        json = field_object(reply.parameters, "job");
-        if (!json)
-                return talk_failure(ctl, -EBADMSG);
         if (ctl->json != CTL_JSON_OFF)
                 return output_json(ctl, json);
         job_view(&job, json);

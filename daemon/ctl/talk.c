@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ctl/output.h"
+#include "ctl/what.h"
 #include "util/cleanup.h"
 #include "util/json.h"
 
@@ -230,5 +231,29 @@ int talk_list(const Ctl *ctl, const char *method, const char *member, json_objec
                 continues = reply.continues;
         } while (continues);
         *ret = STEAL_PTR(array);
+        return CTL_DONE;
+}
+
+int talk_job(const Ctl *ctl, const char *method, const char *text, uint64_t *ret_id, Reply *ret_reply,
+             json_object **ret_job) {
+        CLEANUP(json_putp) json_object *parameters = json_object_new_object();
+        json_object *job;
+        uint64_t id;
+        int code;
+
+        if (number_parse(text, &id) < 0) {
+                say(stderr, "'%s' is not the number of a job; 'memunplugctl jobs' lists them.", text);
+                return CTL_FAILED;
+        }
+        if (!parameters || json_add_int(parameters, "id", (int64_t) id) < 0)
+                return output_oom();
+        code = talk_call(ctl, method, parameters, ret_reply);
+        if (code != CTL_DONE)
+                return code;
+        job = field_object(ret_reply->parameters, "job");
+        if (!job)
+                return talk_failure(ctl, -EBADMSG);
+        *ret_id = id;
+        *ret_job = job;
         return CTL_DONE;
 }

@@ -13,6 +13,10 @@ int talk_connect(const Ctl *ctl, Client **ret);
 /* One call, one reply. parameters is borrowed, or NULL. */
 int talk_call(const Ctl *ctl, const char *method, json_object *parameters, Reply *ret);
 
+/* A call about the job whose number was typed as text: the number, and the job, which the reply owns. */
+int talk_job(const Ctl *ctl, const char *method, const char *text, uint64_t *ret_id, Reply *ret_reply,
+             json_object **ret_job);
+
 /* A call with a stream of replies: collects their member into an array. */
 int talk_list(const Ctl *ctl, const char *method, const char *member, json_object **ret);
 
