@@ -7,8 +7,8 @@
 #include <linux/memunplug.h>
 #include <string.h>
 
-#include "front/json-text.h"
 #include "util/cleanup.h"
+#include "util/json-text.h"
 #include "util/json.h"
 
 const char *page_class_to_string(unsigned class) {

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "front/json.h"
-#include "front/json-text.h"
 #include "front/operation-internal.h"
+#include "util/json-text.h"
 #include "util/json.h"
 
 static uint64_t removable_bytes(const BlockTable *table, const GuardPolicy *policy) {

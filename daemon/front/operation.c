@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "front/json-text.h"
 #include "front/operation-internal.h"
+#include "util/json-text.h"
 #include "util/json.h"
 
 static const Operation operations[_OPERATION_MAX] = {

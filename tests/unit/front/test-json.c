@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "fake-queue.h"
-#include "front/json-text.h"
+#include "util/json-text.h"
 #include "front/json.h"
 #include "util/json.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Names of processes and devices come from whoever made them up: they may not break the encoding of a
  * reply, nor write to the terminal that it is shown on. */
-#include "front/json-text.h"
+#include "util/json-text.h"
 
 #include <stdint.h>
 #include <stdlib.h>
