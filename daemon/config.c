@@ -25,6 +25,8 @@
 #define SECOND UINT64_C(1000000)
 #define DEADLINE_MAX (7 * 86400 * SECOND)
 #define PER_GIB_MAX (3600 * SECOND)
+#define HOOK_TIMEOUT_MIN (SECOND / 10)
+#define HOOK_TIMEOUT_MAX (600 * SECOND)
 
 /* In order of precedence. */
 static const char *const directories[] = {
@@ -49,6 +51,7 @@ static Config config_default(void) {
                 .deadline_usec = 60 * SECOND,
                 .deadline_per_gib_usec = 10 * SECOND,
                 .retries = 5,
+                .hook_timeout_usec = 10 * SECOND,
         };
 }
 
@@ -126,6 +129,11 @@ static int set_retries(Config *config, const char *value) {
         return 0;
 }
 
+static int set_hook_timeout(Config *config, const char *value) {
+        return set_duration(&config->hook_timeout_usec, config_default().hook_timeout_usec, HOOK_TIMEOUT_MIN,
+                            HOOK_TIMEOUT_MAX, value);
+}
+
 /* Both sorted; the result is, too, and has each block once. */
 static size_t merge_blocks(const uint32_t *a, size_t n_a, const uint32_t *b, size_t n_b, uint32_t *out) {
         size_t i = 0, k = 0, n = 0;
@@ -178,6 +186,7 @@ static const Setting settings[] = {
         { "Unplug", "DeadlineSec", set_deadline },
         { "Unplug", "DeadlinePerGiBSec", set_deadline_per_gib },
         { "Unplug", "Retries", set_retries },
+        { "Unplug", "HookTimeoutSec", set_hook_timeout },
 };
 
 static void __attribute__((format(printf, 3, 4)))

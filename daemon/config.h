@@ -17,6 +17,7 @@ typedef struct Config {
         uint64_t deadline_usec;         /* [Unplug] DeadlineSec= */
         uint64_t deadline_per_gib_usec; /* [Unplug] DeadlinePerGiBSec= */
         uint32_t retries;               /* [Unplug] Retries= */
+        uint64_t hook_timeout_usec;     /* [Unplug] HookTimeoutSec= */
         char *user;                     /* run as, if started as root; command line only */
 } Config;
 

@@ -17,11 +17,11 @@
 
 #include "config.h"
 #include "engine/engine.h"
-#include "engine/owners.h"
 #include "front/dbus.h"
 #include "front/serial.h"
 #include "front/varlink.h"
 #include "manager.h"
+#include "policy.h"
 #include "request/queue.h"
 #include "source/acpi.h"
 #include "util/cleanup.h"
@@ -42,6 +42,7 @@ struct Manager {
         Config config;
         Engine *engine;
         Journal *journal;
+        Hooks *hooks;
         Queue *queue;
         QueueSlot *slot;
         AcpiSource *acpi;
@@ -71,21 +72,6 @@ static void add_health(Manager *manager, const char *format, ...) {
                 va_end(args);
                 return;
         }
-}
-
-static QueuePolicy policy_from_config(const Config *config) {
-        return (QueuePolicy) {
-                .guard = {
-                        .keep_free_bytes = config->keep_free_bytes,
-                        .protected_blocks = config->protected_blocks,
-                        .n_protected = config->n_protected_blocks,
-                        .try_kernel_zones = config->try_kernel_zones,
-                },
-                .deadline_usec = config->deadline_usec,
-                .deadline_per_gib_usec = config->deadline_per_gib_usec,
-                .retries = config->retries,
-                .owners_socket = OWNERS_SOCKET,
-        };
 }
 
 static void notify_ready(Manager *manager) {
@@ -147,10 +133,16 @@ static void on_uevent(const Uevent *event, void *userdata) {
                 queue_invalidate_table(manager->queue);
 }
 
-static void on_idle(void *userdata) {
+static void on_hooks_idle(void *userdata) {
         Manager *manager = userdata;
 
         (void) sd_event_exit(manager->event, EXIT_SUCCESS);
+}
+
+static void on_idle(void *userdata) {
+        Manager *manager = userdata;
+
+        hooks_when_idle(manager->hooks, on_hooks_idle, manager);
 }
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
@@ -199,7 +191,8 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
                 Config old = manager->config;
 
                 manager->config = config;
-                policy = policy_from_config(&manager->config);
+                policy = policy_from_config(&manager->config, manager->hooks);
+                hooks_set_timeout(manager->hooks, manager->config.hook_timeout_usec);
                 queue_set_policy(manager->queue, &policy);
                 apply_virtio_serial(manager);
                 config_clear(&old);
@@ -260,9 +253,14 @@ static int start_engine(Manager *manager) {
 }
 
 static int start_queue(Manager *manager) {
-        QueuePolicy policy = policy_from_config(&manager->config);
+        QueuePolicy policy;
         int r;
 
+        r = hooks_new(&manager->hooks, manager->event, manager->root_fd, /* owner= */ 0);
+        if (r < 0)
+                return log_error_errno(r, "Failed to prepare for hooks: %s", strerror(-r));
+        hooks_set_timeout(manager->hooks, manager->config.hook_timeout_usec);
+        policy = policy_from_config(&manager->config, manager->hooks);
         r = queue_new(&manager->queue, manager->event, manager->root_fd, manager->engine, manager->journal,
                       &policy);
         if (r >= 0)
@@ -468,6 +466,7 @@ Manager *manager_free(Manager *manager) {
         (void) uevent_monitor_free(manager->uevents);
         (void) queue_slot_free(manager->slot);
         (void) queue_free(manager->queue);
+        (void) hooks_free(manager->hooks);
         (void) engine_free(manager->engine);
         (void) journal_free(manager->journal);
         (void) sd_event_unref(manager->event);

@@ -243,6 +243,7 @@ static RequestContext request_context(Queue *queue) {
                 .journal = queue->journal,
                 .retries = queue->policy.retries,
                 .owners_socket = queue->policy.owners_socket,
+                .hooks = queue->policy.hooks,
                 .table = fresh_table,
                 .changed = request_changed,
                 .userdata = queue,

@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "memory/plan.h"
+#include "request/hooks.h"
 #include "request/job.h"
 #include "request/journal.h"
 
@@ -32,6 +33,7 @@ typedef struct QueuePolicy {
         uint64_t deadline_per_gib_usec; /* ... plus this for each GiB to remove */
         uint32_t retries;              /* evacuation attempts after the first */
         const char *owners_socket;     /* where to ask who owns a page, or NULL: do not ask */
+        Hooks *hooks;                  /* programs that have a say (borrowed), or NULL */
 } QueuePolicy;
 
 /* What became of a demand. If cause is not CAUSE_NONE no job was made, and reason (owned by the caller) and

@@ -22,6 +22,7 @@ struct Request {
         size_t n_taken;
         uint32_t dropped;          /* blocks given up, where a part is enough */
         EngineOp *op;
+        HookSession *session;      /* hooks that have a say in it, or NULL */
         OwnersQuery *naming;       /* on the way; the end waits for it */
         JobState waiting_end;      /* the final state that waits for it, or _JOB_STATE_INVALID */
         sd_event_source *deadline, *scout, *retry, *stall;
@@ -55,6 +56,20 @@ static inline bool request_is_decided(const Request *request) {
 static inline bool request_is_waiting(const Request *request) {
         return (int) request->waiting_end >= 0;
 }
+
+/* Goes on to the first step, once all agree. */
+void request_proceed(Request *request);
+
+/* consent.c: hooks */
+
+/* true: the request goes on, or ends, when they have answered. */
+bool consent_ask(Request *request);
+/* A former daemon has asked them about this job. */
+void consent_take_up(Request *request);
+/* The hook whose answer is waited for, or NULL. */
+const char *consent_awaited(const Request *request);
+/* Tells them of the final state. */
+void consent_end(Request *request);
 
 /* unplug.c: evacuate, take offline, eject */
 void unplug_evacuate(Request *request);

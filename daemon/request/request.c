@@ -80,6 +80,8 @@ int request_set_state(Request *request, JobState state) {
                 request->scout = sd_event_source_disable_unref(request->scout);
         }
         report_state(job, before, r);
+        if (final)
+                consent_end(request);
         request_notify(request, REQUEST_STATE, 0);
         return 0;
 }
@@ -166,6 +168,13 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         if (request->job.state == JOB_EJECTING || request->job.state == JOB_RESTORING ||
             request_is_decided(request) || request_is_waiting(request))
                 return 0;
+        if (consent_awaited(request)) {
+                request_decide(request, JOB_FAILED, CAUSE_DEADLINE,
+                               "the deadline passed while hook '%s' was being asked",
+                               consent_awaited(request));
+                stop(request, ENGINE_PATIENCE_USEC);
+                return 0;
+        }
         if (request->n_todo > 0 && request->context.table(&table, request->context.userdata) >= 0 &&
             obstacle_look(request->context.engine, table, request->todo, request->n_todo, NULL, &obstacle) >=
                             0)
@@ -295,6 +304,8 @@ int request_new_interrupted(Request **ret, const RequestContext *context, const 
                 memcpy(request->taken, record->taken, record->n_taken * sizeof(*request->taken));
                 request->n_taken = record->n_taken;
         }
+        if (record->this_boot && record->job.state != JOB_QUEUED)
+                consent_take_up(request);
         report_interrupted(&request->job, request->n_taken);
         *ret = STEAL_PTR(request);
         return 0;
@@ -308,6 +319,7 @@ Request *request_free(Request *request) {
         (void) sd_event_source_disable_unref(request->scout);
         (void) engine_op_free(request->op);
         (void) owners_query_free(request->naming);
+        (void) hook_session_free(request->session);
         (void) plan_free(request->plan);
         free(request->todo);
         free(request->taken);
@@ -351,6 +363,15 @@ static int take_plan(Request *request, Plan *plan) {
         return 0;
 }
 
+void request_proceed(Request *request) {
+        if (request->n_todo > 0)
+                unplug_evacuate(request);
+        else if (request->plan->eject)
+                unplug_eject(request);
+        else
+                request_end(request, JOB_DONE);
+}
+
 void request_start(Request *request, Plan *plan) {
         int r;
 
@@ -364,12 +385,8 @@ void request_start(Request *request, Plan *plan) {
                 return;
         if (request->demand.kind == DEMAND_REPLUG)
                 restore_replug(request);
-        else if (request->n_todo > 0)
-                unplug_evacuate(request);
-        else if (plan->eject)
-                unplug_eject(request);
-        else
-                request_end(request, JOB_DONE);
+        else if (!consent_ask(request))
+                request_proceed(request);
 }
 
 void request_refuse(Request *request, JobCause cause, const char *reason) {

@@ -7,6 +7,7 @@
 
 #include "engine/engine.h"
 #include "memory/plan.h"
+#include "request/hooks.h"
 #include "request/job.h"
 #include "request/journal.h"
 
@@ -25,6 +26,7 @@ typedef struct RequestContext {
         Journal *journal; /* or NULL */
         uint32_t retries;
         const char *owners_socket; /* where to ask who owns a page, or NULL */
+        Hooks *hooks;              /* who has a say, or NULL */
         /* A fresh table of blocks, valid until the next event. */
         int (*table)(const BlockTable **ret, void *userdata);
         /* The request must not be freed from within. */

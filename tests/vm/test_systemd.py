@@ -134,6 +134,33 @@ def test_controls(t):
     t.true('[Policy]' in g.check('systemd-analyze cat-config memunplug/memunplugd.conf'), 'cat-config')
 
 
+HOOK = b'''#!/bin/sh
+[ "$1" != pre ] || systemctl is-active --quiet dbus.service || echo "no bus"
+[ "$1" != pre ] || { grep -E "^(CapEff|Uid)" /proc/self/status >&2; grep -o '"block":[0-9]*' | tail -1; exit 1; }
+'''
+
+
+def test_hook(t):
+    """a hook runs confined, by script, and its veto reaches CLI, bus client and hypervisor"""
+    g = _guest(t)
+    uid = g.check('id -u memunplug').strip()
+    g.put('/etc/memunplug/hooks.d/50-test', HOOK, 0o755)
+    r = g.run('memunplugctl unplug 128M', 60)
+    reason = "hook '50-test' refused: Uid:\t%s\t%s\t%s\t%s" % (uid, uid, uid, uid)
+    t.equal((r.rc, reason.replace('\t', '?') in r.err), (77, True), 'veto: ' + r.err)
+    g.put('/etc/memunplug/hooks.d/50-test', HOOK.replace(b'^(CapEff|Uid)', b'^CapEff'), 0o755)
+    since = g.mark()
+    g.qmp('device_del', id='d1')
+    g.wait_event('ACPI_DEVICE_OST', 30, since, lambda d: d['info']['status'] == 0x80)
+    jobs = json.loads(g.check('memunplugctl -j jobs'))
+    t.equal((jobs[-1]['source'], jobs[-1]['cause'], jobs[-1]['reason'].replace('?', ' ')),
+            ('acpi', 'refused', "hook '50-test' refused: CapEff: 0000000000000000"), 'job')
+    g.check('chmod g+w /etc/memunplug/hooks.d/50-test')
+    r = g.run('memunplugctl unplug 128M', 60)
+    t.equal((r.rc, 'can be written by others' in r.err), (77, True), 'mode: ' + r.err)
+    g.check('rm /etc/memunplug/hooks.d/50-test')
+
+
 def test_stop_in_job(t):
     """stopped in the middle of a job it brings back what it took; socket and bus start it again"""
     g = _guest(t)

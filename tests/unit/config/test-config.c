@@ -67,6 +67,7 @@ static void assert_same(const Config *a, const Config *b) {
         assert_true(a->deadline_usec == b->deadline_usec);
         assert_true(a->deadline_per_gib_usec == b->deadline_per_gib_usec);
         assert_int_equal(a->retries, b->retries);
+        assert_true(a->hook_timeout_usec == b->hook_timeout_usec);
 }
 
 static void test_defaults(void **state) {
@@ -80,6 +81,7 @@ static void test_defaults(void **state) {
         assert_int_equal(config.deadline_usec, 60000000);
         assert_int_equal(config.deadline_per_gib_usec, 10000000);
         assert_int_equal(config.retries, 5);
+        assert_int_equal(config.hook_timeout_usec, 10000000);
         assert_null(config.user);
         assert_string_equal(warnings(), "");
 }
@@ -113,6 +115,7 @@ static void test_shipped_file(void **state) {
         uncomment(text);
         shown.retries = 99;
         shown.deadline_per_gib_usec = 99;
+        shown.hook_timeout_usec = 99;
         parse(&shown, text);
         assert_same(&shown, &expected);
         assert_string_equal(warnings(), "");
@@ -120,7 +123,8 @@ static void test_shipped_file(void **state) {
                      (const char *const[]){
                              "\n Acpi=", "\n VirtioSerial=", "\n KeepFreeBytes=", "\n ProtectBlocks=",
                              "\n TryKernelZones=",
-                             "\n DeadlineSec=", "\n DeadlinePerGiBSec=", "\n Retries=", NULL };
+                             "\n DeadlineSec=", "\n DeadlinePerGiBSec=", "\n Retries=", "\n HookTimeoutSec=",
+                             NULL };
              *key; key++)
                 assert_non_null(strstr(text, *key));
 }
@@ -131,7 +135,7 @@ static void test_values(void **state) {
         parse(&config,
               "[Sources]\nAcpi=off\n"
               "[Policy]\nKeepFreeBytes = 1.5G\nProtectBlocks=3,1\nProtectBlocks=2-3\nTryKernelZones=yes\n"
-              "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\n");
+              "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\nHookTimeoutSec=100ms\n");
         assert_false(config.source_acpi);
         assert_true(config.keep_free_bytes == UINT64_C(3) << 29);
         assert_int_equal(config.n_protected_blocks, 3);
@@ -141,6 +145,7 @@ static void test_values(void **state) {
         assert_int_equal(config.deadline_usec, 125000000);
         assert_int_equal(config.deadline_per_gib_usec, 0);
         assert_int_equal(config.retries, 0);
+        assert_int_equal(config.hook_timeout_usec, 100000);
         assert_string_equal(warnings(), "");
 
         parse(&config, "[Policy]\nProtectBlocks=\nKeepFreeBytes=\n[Unplug]\nRetries=\n[Sources]\nAcpi=\n");

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The configuration as the queue takes it. */
+#include "policy.h"
+
+#include "engine/owners.h"
+
+QueuePolicy policy_from_config(const Config *config, Hooks *hooks) {
+        return (QueuePolicy) {
+                .guard = {
+                        .keep_free_bytes = config->keep_free_bytes,
+                        .protected_blocks = config->protected_blocks,
+                        .n_protected = config->n_protected_blocks,
+                        .try_kernel_zones = config->try_kernel_zones,
+                },
+                .deadline_usec = config->deadline_usec,
+                .deadline_per_gib_usec = config->deadline_per_gib_usec,
+                .retries = config->retries,
+                .owners_socket = OWNERS_SOCKET,
+                .hooks = hooks,
+        };
+}

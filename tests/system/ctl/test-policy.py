@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an administrator decides, as the one who asks sees it: hooks."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from program import Skip, contains, equal, main, run  # noqa: E402
+from service import Machine  # noqa: E402
+
+HOOKS = "etc/memunplug/hooks.d/"
+machine = Machine()
+
+
+def ctl(code, *arguments):
+    result = run(machine, *arguments)
+    if result.code != code:
+        raise AssertionError(f"{arguments}: {result.code}, not {code}\n{result.out}{result.err}")
+    return result
+
+
+def hook(name, script):
+    machine.put(HOOKS + name, "#!/bin/sh\n" + script + "\n", 0o755)
+
+
+def back(blocks):
+    ctl(0, "replug", blocks)
+    machine.settle()
+
+
+def need_root():
+    if os.geteuid() != 0:
+        raise Skip("only root can have hooks that are trusted")
+
+
+def test_hooks_are_roots():
+    """Started by somebody else than root the daemon believes no hook in a folder that is not root's."""
+    if os.geteuid() == 0:
+        raise Skip("everything here is root's")
+    hook("10-mine", "exit 0")
+    contains(ctl(77, "unplug", "15").err, "a hook cannot be trusted and was not asked: ", " is not root's")
+    (machine.root / HOOKS / "10-mine").unlink()
+
+
+def test_veto_reaches_who_asked():
+    need_root()
+    hook("50-db", 'echo "$1" >>hook-log\n[ "$1" != check ] || { echo "the database is busy"; exit 1; }')
+    result = ctl(77, "unplug", "15")
+    contains(result.err, "hook '50-db' refused: the database is busy")
+    job = json.loads(ctl(0, "-j", "jobs").out)[-1]
+    equal((job["state"], job["cause"], job["reason"], job["removedBytes"]),
+          ("failed", "refused", "hook '50-db' refused: the database is busy", 0))
+    equal((machine.root / "hook-log").read_text(), "check\n")
+    (machine.root / HOOKS / "50-db").unlink()
+
+
+def test_agreement_goes_on():
+    need_root()
+    hook("50-db", 'echo "$1" >>agreed\ncat >"input-$1"')
+    ctl(0, "unplug", "14-15")
+    equal([step["block"] for step in json.loads((machine.root / "input-pre").read_text())["steps"]], [15, 14])
+    (machine.root / HOOKS / "50-db").unlink()
+    back("14-15")
+
+
+def test_daemon_ends():
+    equal(machine.end(), 0)
+
+
+if __name__ == "__main__":
+    code = main([value for name, value in list(globals().items()) if name.startswith("test_")])
+    if machine.daemon.poll() is None:
+        machine.end()
+    sys.exit(code)
