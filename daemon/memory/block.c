@@ -11,6 +11,7 @@ BlockTable *block_table_free(BlockTable *table) {
                 return NULL;
         free(table->blocks);
         free(table->devices);
+        free(table->nodes);
         free(table);
         return NULL;
 }
@@ -35,6 +36,13 @@ const Device *block_table_find_device(const BlockTable *table, const char *name)
         for (size_t i = 0; i < table->n_devices; i++)
                 if (strcmp(table->devices[i].name, name) == 0)
                         return &table->devices[i];
+        return NULL;
+}
+
+Node *block_table_find_node(const BlockTable *table, int node) {
+        for (size_t i = 0; i < table->n_nodes; i++) /* few, and mostly one */
+                if (table->nodes[i].node == node)
+                        return &table->nodes[i];
         return NULL;
 }
 

@@ -63,12 +63,20 @@ typedef struct Device {
         bool ejectable;           /* the firmware can take it away */
 } Device;
 
+typedef struct Node {
+        int node;
+        bool has_cpus;
+        size_t n_online;          /* its blocks that are online */
+} Node;
+
 typedef struct BlockTable {
         uint64_t block_size;      /* bytes */
         Block *blocks;            /* sorted by index */
         size_t n_blocks;
         Device *devices;          /* sorted by first_block */
         size_t n_devices;
+        Node *nodes;              /* that have blocks; sorted */
+        size_t n_nodes;
         uint64_t online_bytes;
         bool surveyed;            /* usage of online blocks is filled in */
 } BlockTable;
@@ -81,6 +89,7 @@ BlockTable *block_table_free(BlockTable *table);
 
 Block *block_table_find(const BlockTable *table, uint32_t index);
 const Device *block_table_find_device(const BlockTable *table, const char *name);
+Node *block_table_find_node(const BlockTable *table, int node);
 const char *block_device_name(const BlockTable *table, const Block *block); /* or NULL */
 
 const char *block_state_to_string(BlockState state);

@@ -14,10 +14,12 @@
 #include "memory/iomem.h"
 #include "util/cleanup.h"
 #include "util/sysfs.h"
+#include "util/text.h"
 
 #define MEMORY_PATH "sys/devices/system/memory"
 #define NODE_PATH "sys/devices/system/node"
 #define ACPI_PATH "sys/bus/acpi/devices"
+#define NODES_MAX 4096U
 #define NAME_SIZE 32U /* "memory4294967295/firmware_node" */
 
 typedef struct Scan {
@@ -311,6 +313,68 @@ static void sum_up(BlockTable *table) {
         }
 }
 
+static int compare_nodes(const void *a, const void *b) {
+        int x = ((const Node *) a)->node, y = ((const Node *) b)->node;
+
+        return (x > y) - (x < y);
+}
+
+/* Blocks of a node mostly lie together. */
+static int list_nodes(BlockTable *table) {
+        size_t allocated = 0;
+
+        for (size_t i = 0; i < table->n_blocks; i++) {
+                const Block *block = &table->blocks[i];
+                Node *node = block_table_find_node(table, block->node);
+
+                if (block->node < 0)
+                        continue;
+                if (!node && table->n_nodes == allocated) {
+                        allocated = allocated ? 2 * allocated : 8;
+                        node = reallocarray(table->nodes, allocated, sizeof(*node));
+                        if (!node)
+                                return -ENOMEM;
+                        table->nodes = node;
+                        node = NULL;
+                }
+                if (!node) {
+                        node = &table->nodes[table->n_nodes++];
+                        *node = (Node) { .node = block->node };
+                }
+                node->n_online += block->state != BLOCK_OFFLINE;
+        }
+        if (table->n_nodes > 0)
+                qsort(table->nodes, table->n_nodes, sizeof(*table->nodes), compare_nodes);
+        return 0;
+}
+
+/* Without the file: no processors that anybody could know of. */
+static int read_processors(Scan *scan) {
+        BlockTable *table = scan->table;
+        CLEANUP(freep) uint32_t *list = NULL;
+        char text[SYSFS_TEXT_MAX];
+        size_t n;
+        int r;
+
+        r = list_nodes(table);
+        if (r < 0)
+                return r;
+        r = sysfs_read(scan->root_fd, NODE_PATH "/has_cpu", text, sizeof(text));
+        if (is_gone(r) || (r >= 0 && !text[0]))
+                return 0;
+        if (r >= 0)
+                r = parse_block_list(text, NODES_MAX, &list, &n);
+        if (r < 0)
+                return r == -ENOMEM ? r : -EBADMSG;
+        for (size_t i = 0; i < n; i++) {
+                Node *node = block_table_find_node(table, (int) list[i]);
+
+                if (node)
+                        node->has_cpus = true;
+        }
+        return 0;
+}
+
 static int scan_all(Scan *scan) {
         bool nodes_found = false;
         char text[64];
@@ -329,6 +393,8 @@ static int scan_all(Scan *scan) {
                 r = read_nodes(scan, &nodes_found);
         if (r >= 0 && !nodes_found)
                 r = read_node_links(scan);
+        if (r >= 0)
+                r = read_processors(scan);
         if (r >= 0)
                 sum_up(scan->table);
         return text_error(r);

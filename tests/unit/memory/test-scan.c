@@ -58,6 +58,7 @@ static void test_machine(void **state) {
                    "proc/iomem");
         for (unsigned i = 0; i < 60; i++)
                 tree_link(&tree, "../../memory", "sys/devices/system/node/node%u/memory%u", i >= 32, i);
+        tree_write(&tree, "1,3-4\n", "sys/devices/system/node/has_cpu"); /* no blocks in 3 and 4 */
 
         assert_int_equal(block_table_scan(tree.fd, &table), 0);
         assert_int_equal(table->n_blocks, 9);
@@ -78,6 +79,13 @@ static void test_machine(void **state) {
         assert_true(block_table_find(table, 42)->used_bytes == BLOCK_USAGE_UNKNOWN);
         assert_int_equal(block_table_find(table, 10)->node, 0);
         assert_int_equal(block_table_find(table, 50)->node, 1);
+
+        assert_int_equal(table->n_nodes, 2);
+        for (int i = 0; i < 2; i++)
+                assert_true(table->nodes[i].node == i && table->nodes[i].has_cpus == (i == 1));
+        assert_int_equal(block_table_find_node(table, 0)->n_online, 4);
+        assert_int_equal(block_table_find_node(table, 1)->n_online, 4);
+        assert_null(block_table_find_node(table, 3));
 
         d = block_table_find_device(table, "boot");
         assert_int_equal(d->kind, DEVICE_BOOT);
@@ -164,6 +172,9 @@ static void test_vanishing_and_odd(void **state) {
         tree_write(&tree, "perhaps\n", MEMORY "memory6/state");
         assert_int_equal(block_table_scan(tree.fd, &table), -EBADMSG);
         tree_write(&tree, "online\n", MEMORY "memory6/state");
+        tree_write(&tree, "0-\n", "sys/devices/system/node/has_cpu");
+        assert_int_equal(block_table_scan(tree.fd, &table), -EBADMSG);
+        tree_write(&tree, "\n", "sys/devices/system/node/has_cpu");
         tree_write(&tree, "7654321\n", MEMORY "block_size_bytes");
         assert_int_equal(block_table_scan(tree.fd, &table), -EBADMSG);
         tree_write(&tree, "10000000000\n", MEMORY "block_size_bytes");
