@@ -48,6 +48,7 @@ static Config config_default(void) {
                 .virtio_serial = true,
                 .virtio_serial_unplug = true,
                 .keep_free_bytes = UINT64_MAX,
+                .keep_node_memory = true,
                 .deadline_usec = 60 * SECOND,
                 .deadline_per_gib_usec = 10 * SECOND,
                 .retries = 5,
@@ -105,6 +106,10 @@ static int set_keep_free(Config *config, const char *value) {
 
 static int set_try_kernel_zones(Config *config, const char *value) {
         return set_bool(&config->try_kernel_zones, config_default().try_kernel_zones, value);
+}
+
+static int set_keep_node_memory(Config *config, const char *value) {
+        return set_bool(&config->keep_node_memory, config_default().keep_node_memory, value);
 }
 
 static int set_deadline(Config *config, const char *value) {
@@ -183,6 +188,7 @@ static const Setting settings[] = {
         { "Policy", "KeepFreeBytes", set_keep_free },
         { "Policy", "ProtectBlocks", set_protect_blocks },
         { "Policy", "TryKernelZones", set_try_kernel_zones },
+        { "Policy", "KeepNodeMemory", set_keep_node_memory },
         { "Unplug", "DeadlineSec", set_deadline },
         { "Unplug", "DeadlinePerGiBSec", set_deadline_per_gib },
         { "Unplug", "Retries", set_retries },

@@ -14,6 +14,7 @@ typedef struct Config {
         uint32_t *protected_blocks;     /* [Policy] ProtectBlocks=; sorted */
         size_t n_protected_blocks;
         bool try_kernel_zones;          /* [Policy] TryKernelZones= */
+        bool keep_node_memory;          /* [Policy] KeepNodeMemory= */
         uint64_t deadline_usec;         /* [Unplug] DeadlineSec= */
         uint64_t deadline_per_gib_usec; /* [Unplug] DeadlinePerGiBSec= */
         uint32_t retries;               /* [Unplug] Retries= */

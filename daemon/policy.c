@@ -11,6 +11,7 @@ QueuePolicy policy_from_config(const Config *config, Hooks *hooks) {
                         .protected_blocks = config->protected_blocks,
                         .n_protected = config->n_protected_blocks,
                         .try_kernel_zones = config->try_kernel_zones,
+                        .empty_nodes = !config->keep_node_memory,
                 },
                 .deadline_usec = config->deadline_usec,
                 .deadline_per_gib_usec = config->deadline_per_gib_usec,

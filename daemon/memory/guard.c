@@ -175,6 +175,10 @@ static DeviceSum sum_device(const BlockTable *table, const Device *device, const
         return sum;
 }
 
+Verdict guard_device_verdict(const BlockTable *table, const Device *device, const GuardPolicy *policy) {
+        return sum_device(table, device, policy).worst;
+}
+
 static int device_reason(const DeviceSum *sum, const GuardPolicy *policy, char **ret) {
         char size[FORMAT_SIZE_MAX], *reason;
         int r;

@@ -25,13 +25,23 @@ typedef struct MemoryRoom {
         uint64_t swap_free_bytes;
 } MemoryRoom;
 
+/* A block that did not go, not long ago. */
+typedef struct GuardFailure {
+        uint32_t block;
+        unsigned weight;        /* how much that still counts, as if so many full blocks had to move */
+        const char *reason;     /* a clause: "busy 2min ago" */
+} GuardFailure;
+
 typedef struct GuardPolicy {
         uint64_t keep_free_bytes;       /* reserve after removal; UINT64_MAX: the default floor */
         const uint32_t *protected_blocks; /* sorted */
         size_t n_protected;
         const uint32_t *busy_blocks;    /* part of jobs under way or set aside; sorted */
         size_t n_busy;
+        const GuardFailure *failures;   /* sorted by block */
+        size_t n_failures;
         bool try_kernel_zones;          /* also blocks outside ZONE_MOVABLE */
+        bool empty_nodes;               /* also the last memory of a node that has CPUs */
 } GuardPolicy;
 
 int memory_room_read(int root_fd, MemoryRoom *ret);
@@ -51,6 +61,7 @@ int guard_block(const BlockTable *table, const Block *block, const GuardPolicy *
                 char **ret_reason);
 
 /* Verdict on a device: the worst of its blocks. */
+Verdict guard_device_verdict(const BlockTable *table, const Device *device, const GuardPolicy *policy);
 int guard_device(const BlockTable *table, const Device *device, const GuardPolicy *policy, Verdict *ret,
                  char **ret_reason);
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The order in which blocks are taken when only a size is asked for. */
+/* Which blocks are taken, and in which order of preference, when there is a choice. */
 #pragma once
 
 #include "memory/block.h"
+#include "memory/guard.h"
 
-/* candidates: n positions in table->blocks, ascending. Afterwards the first of them are those to take, in
- * order of preference: blocks that are free first, then by quarters of use (unknown last); among those of
- * one class, whole runs of neighbours on one device, the longest first unless one is enough, and then the
- * highest; inside a run from the top. At most want are put in order, and their number is *ret_n. -ENOMEM. */
-int plan_choose(const BlockTable *table, size_t *candidates, size_t n, size_t want, size_t *ret_n);
+/* candidates: n positions in table->blocks. Afterwards the first *ret_n of them are those to take,
+ * cheapest first; they are at most want. No other choice of as many costs less (plan-cost.h), and of those
+ * that cost the same none leaves more devices in parts, which the firmware could then not take. After that:
+ * devices of the node that has most memory, so that the nodes stay alike, the highest devices, and inside a
+ * device few long runs. -ENOMEM. */
+int plan_choose(const BlockTable *table, const GuardPolicy *policy, size_t *candidates, size_t n,
+                size_t want, size_t *ret_n);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Plans of what goes: by size, by list, by device. The verdicts are guard.c's, the order of choice is
  * plan-choose.c's. */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,16 +9,16 @@
 #include "util/cleanup.h"
 
 static int refuse_block(Planner *p, const Block *block) {
-        Verdict verdict;
+        Verdict verdict = guard_verdict(block, p->policy);
         char *reason;
         int r;
 
-        r = guard_block(p->table, block, p->policy, &verdict, &reason);
-        if (r < 0)
-                return r;
         p->count[verdict]++;
         p->n_refused++;
-        return planner_add_refusal(p, block, NULL, verdict, reason);
+        if (p->plan->n_refused >= PLAN_REFUSALS_MAX) /* counted only: sentences are dear */
+                return 0;
+        r = guard_block(p->table, block, p->policy, &verdict, &reason);
+        return r < 0 ? r : planner_add_refusal(p, block, NULL, verdict, reason);
 }
 
 static bool may_go(Verdict verdict) {
@@ -49,6 +48,13 @@ static int fit_into_room(Planner *p) {
                 n--;
                 remove -= p->table->block_size;
                 move -= planner_known_use(&p->table->blocks[p->picked[n]]);
+                if (!guard_has_room(p->policy, p->room, remove, move))
+                        continue;
+                r = plan_choose(p->table, p->policy, p->picked, p->n_picked, n, &n); /* the best of them */
+                if (r < 0)
+                        return r;
+                p->n_picked = n;
+                move = planner_picked_use(p, n);
         }
         if (n == 0)
                 return planner_end(p, PLAN_NO_ROOM, "%s", reason);
@@ -69,7 +75,9 @@ static int by_size(Planner *p) {
                 if (r < 0)
                         return r;
         }
-        r = plan_choose(p->table, p->picked, p->n_picked, want, &n);
+        r = plan_keep_nodes(p);
+        if (r >= 0)
+                r = plan_choose(p->table, p->policy, p->picked, p->n_picked, want, &n);
         if (r < 0)
                 return r;
         p->n_picked = n;
@@ -97,13 +105,16 @@ static int by_blocks(Planner *p) {
                 if (r < 0)
                         return r;
         }
+        r = plan_keep_nodes(p);
+        if (r < 0)
+                return r;
         if (p->n_refused > 0) {
                 r = planner_end_with_refusals(p);
                 if (r < 0 || p->n_picked == 0 || !p->demand->allow_partial)
                         return r;
                 p->plan->outcome = PLAN_FEASIBLE;
         }
-        r = plan_choose(p->table, p->picked, p->n_picked, p->n_picked,
+        r = plan_choose(p->table, p->policy, p->picked, p->n_picked, p->n_picked,
                         &chosen); /* if not all fit: these first */
         return r < 0 ? r : fit_into_room(p);
 }
@@ -118,7 +129,12 @@ static int refuse_device(Planner *p, const Device *device) {
         r = guard_device(p->table, device, p->policy, &verdict, &reason);
         if (r < 0)
                 return r;
-        assert(reason); /* only devices that may go have nothing said about them */
+        if (!reason) { /* each of its blocks alone may go: it is about all of them */
+                reason = strdup(p->plan->refused[0].reason);
+                verdict = p->plan->refused[0].verdict;
+        }
+        if (!reason)
+                return -ENOMEM;
         copy = strdup(reason);
         if (!copy)
                 return -ENOMEM;
@@ -145,6 +161,9 @@ static int by_device(Planner *p) {
                 if (r < 0)
                         return r;
         }
+        r = p->n_refused > 0 ? 0 : plan_keep_nodes(p);
+        if (r < 0)
+                return r;
         if (p->n_refused > 0 || (p->n_picked == 0 && !device->ejectable))
                 return refuse_device(p, device);
         p->plan->eject = device->ejectable;

@@ -20,6 +20,8 @@ typedef struct Planner {
 
 int plan_unplug(Planner *p);
 int plan_replug(Planner *p);
+/* Leaves out a block wherever a node with processors would lose all its memory, as a refusal. */
+int plan_keep_nodes(Planner *p);
 
 /* Sets outcome and sentence. The plan may still be extended, or set again. */
 int planner_end(Planner *p, PlanOutcome outcome, const char *format, ...)

@@ -64,6 +64,7 @@ static void assert_same(const Config *a, const Config *b) {
         assert_true(a->keep_free_bytes == b->keep_free_bytes);
         assert_int_equal(a->n_protected_blocks, b->n_protected_blocks);
         assert_int_equal(a->try_kernel_zones, b->try_kernel_zones);
+        assert_int_equal(a->keep_node_memory, b->keep_node_memory);
         assert_true(a->deadline_usec == b->deadline_usec);
         assert_true(a->deadline_per_gib_usec == b->deadline_per_gib_usec);
         assert_int_equal(a->retries, b->retries);
@@ -78,6 +79,7 @@ static void test_defaults(void **state) {
         assert_true(config.keep_free_bytes == UINT64_MAX);
         assert_null(config.protected_blocks);
         assert_false(config.try_kernel_zones);
+        assert_true(config.keep_node_memory);
         assert_int_equal(config.deadline_usec, 60000000);
         assert_int_equal(config.deadline_per_gib_usec, 10000000);
         assert_int_equal(config.retries, 5);
@@ -122,7 +124,7 @@ static void test_shipped_file(void **state) {
         for (const char *const *key =
                      (const char *const[]){
                              "\n Acpi=", "\n VirtioSerial=", "\n KeepFreeBytes=", "\n ProtectBlocks=",
-                             "\n TryKernelZones=",
+                             "\n TryKernelZones=", "\n KeepNodeMemory=",
                              "\n DeadlineSec=", "\n DeadlinePerGiBSec=", "\n Retries=", "\n HookTimeoutSec=",
                              NULL };
              *key; key++)
@@ -135,6 +137,7 @@ static void test_values(void **state) {
         parse(&config,
               "[Sources]\nAcpi=off\n"
               "[Policy]\nKeepFreeBytes = 1.5G\nProtectBlocks=3,1\nProtectBlocks=2-3\nTryKernelZones=yes\n"
+              "KeepNodeMemory=no\n"
               "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\nHookTimeoutSec=100ms\n");
         assert_false(config.source_acpi);
         assert_true(config.keep_free_bytes == UINT64_C(3) << 29);
@@ -142,6 +145,7 @@ static void test_values(void **state) {
         for (uint32_t i = 0; i < 3; i++)
                 assert_int_equal(config.protected_blocks[i], i + 1);
         assert_true(config.try_kernel_zones);
+        assert_false(config.keep_node_memory);
         assert_int_equal(config.deadline_usec, 125000000);
         assert_int_equal(config.deadline_per_gib_usec, 0);
         assert_int_equal(config.retries, 0);

@@ -105,13 +105,52 @@ static void test_size_refused(void **state) {
               "16E asked for");
 }
 
+/* Blocks 40 to 43 are in node 0, the others in node 1, and both have processors. */
+static void check_nodes(Demand demand, bool empty, PlanOutcome outcome, const char *steps,
+                        const char *reason) {
+        GuardPolicy policy = { .keep_free_bytes = 0, .empty_nodes = empty };
+        BlockTable *table = table_new("MFFF|FmF", 40);
+        char got[128] = "";
+        size_t used = 0;
+        Plan *plan;
+
+        table->nodes = calloc(2, sizeof(*table->nodes));
+        table->n_nodes = 2;
+        for (size_t i = 0; i < 2; i++)
+                table->nodes[i] = (Node) { .node = (int) i, .has_cpus = true, .n_online = 4 - i };
+        for (size_t i = 0; i < table->n_blocks; i++)
+                table->blocks[i].node = i < 4 ? 0 : 1;
+        assert_int_equal(plan_make(table, &demand, &policy, &plenty, &plan), 0);
+        for (size_t i = 0; i < plan->n_steps; i++)
+                used += (size_t) snprintf(got + used, sizeof(got) - used, "%s%u", i ? " " : "",
+                                          plan->steps[i].block);
+        if (plan->outcome != outcome || (steps && strcmp(got, steps) != 0) ||
+            (reason && (!plan->reason || !strstr(plan->reason, reason))))
+                fail_msg("outcome %d, steps %s, %s", (int) plan->outcome, got, plan->reason);
+        plan_free(plan);
+        block_table_free(table);
+}
+
+static void test_nodes(void **state) {
+        const char *last = "the last memory of node 1, which has processors, stays there (KeepNodeMemory=)";
+
+        check_nodes(size(5), false, PLAN_FEASIBLE, "46 44 43 42 41", NULL); /* the costliest of node 1 stays */
+        check_nodes(size(6), false, PLAN_TOO_LITTLE, NULL, "768M asked for, but 640M can go");
+        check_nodes(size(7), true, PLAN_FEASIBLE, "46 45 44 43 42 41 40", NULL);
+        check_nodes(device("PNP0C80:01"), false, PLAN_REFUSED, NULL, last);
+        check_nodes(device("PNP0C80:01"), true, PLAN_FEASIBLE, "46 45 44", NULL);
+        check_nodes(BLOCKS(44, 45, 46), false, PLAN_REFUSED, NULL, last);
+        check_nodes(partial(BLOCKS(44, 45, 46)), false, PLAN_FEASIBLE, "46 44", last);
+        check_nodes(BLOCKS(44, 46), false, PLAN_FEASIBLE, "46 44", NULL);
+}
+
 static void test_room(void **state) {
         MemoryRoom room = { .total_bytes = 8 * BS, .available_bytes = 3 * BS };
         Plan *plan;
 
         check("FFmmmm", size(3), &room, PLAN_FEASIBLE, NULL, NULL);
         check("FFmmmm", size(4), &room, PLAN_NO_ROOM, NULL, "free elsewhere, has");
-        check("FFmmmm", partial(size(4)), &room, PLAN_FEASIBLE, "45 41 40", "all of it needs");
+        check("FFmmmm", partial(size(4)), &room, PLAN_FEASIBLE, "42 41 40", "all of it needs");
         check("MMMM", device("PNP0C80:00"), &room, PLAN_NO_ROOM, NULL, "free elsewhere");
         check("MMMM", partial(device("PNP0C80:00")), &room, PLAN_NO_ROOM, NULL, "free elsewhere");
         check("MMMM", BLOCKS(40, 41, 42, 43), &room, PLAN_NO_ROOM, NULL, "free elsewhere");
@@ -263,7 +302,7 @@ static void test_many_refusals(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_size_choice),   cmocka_unit_test(test_size_refused),
-                cmocka_unit_test(test_room),          cmocka_unit_test(test_blocks),
+                cmocka_unit_test(test_room), cmocka_unit_test(test_nodes),          cmocka_unit_test(test_blocks),
                 cmocka_unit_test(test_device),        cmocka_unit_test(test_device_that_stays),
                 cmocka_unit_test(test_replug),        cmocka_unit_test(test_busy),
                 cmocka_unit_test(test_many_refusals),

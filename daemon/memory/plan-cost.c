@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Costs of blocks and devices. Choosing by them is for plan-choose.c. */
+#include "memory/plan-cost.h"
+
+#include <stdlib.h>
+
+static int compare_failure(const void *key, const void *item) {
+        uint32_t x = *(const uint32_t *) key, y = ((const GuardFailure *) item)->block;
+
+        return (x > y) - (x < y);
+}
+
+static unsigned failure_cost(const Block *block, const GuardPolicy *policy) {
+        const GuardFailure *failure;
+
+        if (policy->n_failures == 0)
+                return 0;
+        failure = bsearch(&block->index, policy->failures, policy->n_failures, sizeof(*policy->failures),
+                          compare_failure);
+        if (!failure)
+                return 0;
+        return COST_STEPS * (failure->weight < COST_FAILURES_MAX ? failure->weight : COST_FAILURES_MAX);
+}
+
+unsigned plan_block_cost(const BlockTable *table, const Block *block, const GuardPolicy *policy) {
+        const uint64_t step = table->block_size / COST_STEPS; /* a block has at least 1 MiB */
+        unsigned cost = COST_STEPS;
+
+        if (block->used_bytes < table->block_size)
+                cost = (unsigned) ((block->used_bytes + step - 1) / step);
+        return cost + failure_cost(block, policy);
+}
+
+static bool owns(const BlockTable *table, const Device *device, const Block *block) {
+        return block->device == (size_t) (device - table->devices);
+}
+
+uint64_t plan_device_move(const BlockTable *table, const Device *device) {
+        const Block *end = table->blocks + table->n_blocks;
+        uint64_t sum = 0;
+        size_t seen = 0;
+
+        for (const Block *b = block_table_find(table, device->first_block);
+             b && b < end && seen < device->n_blocks; b++) {
+                if (!owns(table, device, b))
+                        continue;
+                seen++;
+                if (b->state == BLOCK_ONLINE)
+                        sum += b->used_bytes < table->block_size ? b->used_bytes : table->block_size;
+        }
+        return sum;
+}
+
+static bool can_go(const BlockTable *table, const Device *device, const GuardPolicy *policy) {
+        switch (guard_device_verdict(table, device, policy)) {
+        case VERDICT_FREE:
+        case VERDICT_MOVABLE:
+        case VERDICT_OFFLINE:
+                return true;
+        case VERDICT_BUSY:
+        case VERDICT_UNMOVABLE:
+        case VERDICT_GUARDED:
+        case VERDICT_ABSENT:
+        case _VERDICT_MAX:
+        case _VERDICT_INVALID:
+                break;
+        }
+        return false;
+}
+
+const Device *plan_cheapest_device(const BlockTable *table, const GuardPolicy *policy,
+                                   const MemoryRoom *room) {
+        size_t best_weight = 0;
+        uint64_t best_move = 0;
+        const Device *best = NULL;
+
+        for (const Device *d = table->devices; d < table->devices + table->n_devices; d++) {
+                const Node *node = block_table_find_node(table, d->node);
+                size_t weight = node ? node->n_online : 0;
+                uint64_t move;
+
+                if (!d->ejectable || !can_go(table, d, policy))
+                        continue;
+                move = plan_device_move(table, d);
+                if (!guard_has_room(policy, room, d->online_bytes, move))
+                        continue;
+                if (best && (move > best_move || (move == best_move && weight < best_weight)))
+                        continue;
+                best = d;
+                best_move = move;
+                best_weight = weight;
+        }
+        return best;
+}
