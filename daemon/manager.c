@@ -407,6 +407,8 @@ static void fill_context(Manager *manager) {
         manager->context.event = manager->event;
         manager->context.queue = manager->queue;
         manager->context.engine = manager->engine;
+        manager->context.hooks = manager->hooks;
+        manager->context.root_fd = manager->root_fd;
         manager->context.version = MEMUNPLUG_VERSION;
         manager->context.hypervisor = manager->hypervisor[0] ? manager->hypervisor : NULL;
         manager->context.health = (const char *const *) manager->health;

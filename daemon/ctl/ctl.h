@@ -42,5 +42,6 @@ int verb_jobs(const Ctl *ctl, char **args, size_t n_args);
 int verb_show(const Ctl *ctl, char **args, size_t n_args);
 int verb_cancel(const Ctl *ctl, char **args, size_t n_args);
 int verb_explain(const Ctl *ctl, char **args, size_t n_args);
+int verb_doctor(const Ctl *ctl, char **args, size_t n_args);
 int verb_monitor(const Ctl *ctl, char **args, size_t n_args);
 int verb_metrics(const Ctl *ctl, char **args, size_t n_args);

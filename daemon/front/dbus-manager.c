@@ -81,6 +81,11 @@ static int method_list_devices(sd_bus_message *message, void *userdata, sd_bus_e
                                dbus_encode_devices, /* many= */ true);
 }
 
+static int method_diagnose(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return dbus_call_start(userdata, message, OPERATION_DIAGNOSE, json_object_new_object(),
+                               dbus_encode_text, /* many= */ false);
+}
+
 static int on_status(void *userdata, json_object *parameters, bool continues) {
         DBusFront *front = userdata;
 
@@ -176,6 +181,8 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Explain", SD_BUS_ARGS("u", block), SD_BUS_RESULT("s", json), method_explain,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Diagnose", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_diagnose,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("JobNew", SD_BUS_ARGS("u", job_id, "o", job_path), 0),
         SD_BUS_SIGNAL_WITH_ARGS("JobRemoved", SD_BUS_ARGS("u", job_id, "o", job_path, "s", result), 0),

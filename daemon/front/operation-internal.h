@@ -87,6 +87,7 @@ int operation_cancel(OperationCall *call, const OperationArguments *arguments);
 int operation_list(OperationCall *call, OperationId list);
 int operation_list_job(OperationCall *call, const OperationArguments *arguments);
 int operation_monitor(OperationCall *call);
+int operation_diagnose(OperationCall *call);
 
 /* Tells each change of one job until it has ended. */
 int operation_follow(OperationCall *call, const Job *job);

@@ -23,6 +23,7 @@ static const Operation operations[_OPERATION_MAX] = {
         [OPERATION_LIST_JOBS] = { OPERATION_LIST_JOBS, "ListJobs", NULL, STREAM_REQUIRED_WITHOUT_ID },
         [OPERATION_EXPLAIN] = { OPERATION_EXPLAIN, "Explain", NULL, STREAM_NEVER },
         [OPERATION_MONITOR] = { OPERATION_MONITOR, "Monitor", NULL, STREAM_REQUIRED },
+        [OPERATION_DIAGNOSE] = { OPERATION_DIAGNOSE, "Diagnose", NULL, STREAM_NEVER },
 };
 
 const Operation *operation_get(OperationId id) {
@@ -153,6 +154,8 @@ static int dispatch(OperationCall *call, OperationId id, const OperationArgument
                 return operation_explain(call, arguments);
         case OPERATION_MONITOR:
                 return operation_monitor(call);
+        case OPERATION_DIAGNOSE:
+                return operation_diagnose(call);
         case _OPERATION_MAX:
                 break;
         }

@@ -20,6 +20,7 @@ typedef enum OperationId {
         OPERATION_LIST_JOBS,
         OPERATION_EXPLAIN,
         OPERATION_MONITOR,
+        OPERATION_DIAGNOSE,
         _OPERATION_MAX,
 } OperationId;
 
@@ -45,6 +46,8 @@ typedef struct OperationContext {
         sd_event *event;
         Queue *queue;
         Engine *engine;
+        Hooks *hooks;                 /* or NULL */
+        int root_fd;
         const char *version;
         const char *hypervisor;       /* or NULL */
         bool acpi_active;

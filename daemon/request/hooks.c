@@ -134,6 +134,20 @@ const char *hook_session_fault(const HookSession *session) {
         return NULL;
 }
 
+int hooks_inspect(const Hooks *hooks, size_t *ret_n, char **ret_fault) {
+        CLEANUP(hook_list_clear) HookList list = {};
+        int r;
+
+        r = hook_list_read(hooks->root_fd, hooks->owner, &list);
+        if (r < 0)
+                return r;
+        *ret_n = list.n;
+        *ret_fault = NULL;
+        for (size_t i = 0; i < list.n && !*ret_fault; i++)
+                *ret_fault = STEAL_PTR(list.hooks[i].fault);
+        return 0;
+}
+
 const char *hook_session_current(const HookSession *session) {
         return session->process ? hook_name(&session->list.hooks[session->position]) : NULL;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <systemd/sd-event.h>
@@ -18,6 +19,8 @@ typedef void (*HookAnswer)(const char *veto, void *userdata);
 int hooks_new(Hooks **ret, sd_event *event, int root_fd, uid_t owner);
 Hooks *hooks_free(Hooks *hooks);
 void hooks_set_timeout(Hooks *hooks, uint64_t usec); /* of each run */
+/* How many there are, and why one of them must not be run (to be freed), or NULL. */
+int hooks_inspect(const Hooks *hooks, size_t *ret_n, char **ret_fault);
 /* Calls back once, when nobody is being told of an end any more; at once if so already. */
 void hooks_when_idle(Hooks *hooks, void (*idle)(void *userdata), void *userdata);
 

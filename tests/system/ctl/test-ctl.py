@@ -158,6 +158,23 @@ def test_explain():
     equal(json.loads(one("Explain", says(answer), "explain", "41", "-j").out), answer)
 
 
+def test_doctor():
+    finding = {"severity": "warning", "check": "pins", "message": "RDMA is in use", "file": "/sys/x", "value": "3",
+               "advice": "Stop it."}
+    answer = {"findings": [finding, {"severity": "note", "check": "acpi", "message": "quiet", "value": "no\x1b[2Jgate"}]}
+    check(one("Diagnose", says(answer), "doctor"), 0,
+          "warning  RDMA is in use.\n         Seen: /sys/x: 3\n         Do:   Stop it.\n"
+          "note     quiet.\n         Seen: no\\x1b[2Jgate\n\n2 findings, 0 of them prevent removal.\n")
+    equal(json.loads(one("Diagnose", says(answer), "doctor", "-j").out), answer)
+    check(one("Diagnose", says({"findings": []}), "doctor"), 0, "0 findings, 0 of them prevent removal.\n")
+    finding["severity"] = "problem"
+    contains(one("Diagnose", says(answer), "doctor").out, "2 findings, 1 of them prevents removal.\n")
+    check(one("Diagnose", says(answer), "doctor", "-q"), 1, "")
+    broken = one("Diagnose", says({}), "doctor")
+    equal((broken.code, broken.out), (1, ""))
+    contains(broken.err, "does not speak as memunplugd does")
+
+
 def test_plan():
     result = one("Plan", says(PLAN), "plan", "1G")
     check(result, 0, "Can be done.\n"

@@ -64,6 +64,22 @@ def test_agreement_goes_on():
     back("14-15")
 
 
+def test_doctor_shows_what_there_is():
+    findings = json.loads(ctl(0, "doctor", "-j").out)["findings"]
+    equal([f["check"] for f in findings], ["module", "acpi"])
+    machine.put("sys/devices/system/memory/auto_online_blocks", "online_kernel\n")
+    machine.put("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "5\n")
+    hook("50-db", "exit 0")
+    os.chmod(machine.root / HOOKS / "50-db", 0o777)
+    result = ctl(1, "doctor")
+    contains(result.out, "problem  the kernel brings hot-plugged memory online for its own data",
+             "Seen: /sys/devices/system/memory/auto_online_blocks: online_kernel\n", "Do:   Use memhp_default_state=",
+             "Seen: /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages: 5\n",
+             "problem  a hook cannot be trusted, so nothing is removed.\n",
+             "hooks.d: /etc/memunplug/hooks.d/50-db can be written by others\n", "5 findings, 2 of them prevent removal.")
+    (machine.root / HOOKS / "50-db").unlink()
+
+
 def test_daemon_ends():
     equal(machine.end(), 0)
 

@@ -44,6 +44,7 @@ static const struct {
         [OPERATION_LIST_JOBS] = { "ListJobs", NULL },
         [OPERATION_EXPLAIN] = { "Explain", NULL },
         [OPERATION_MONITOR] = { "Monitor", NULL },
+        [OPERATION_DIAGNOSE] = { "Diagnose", NULL },
 };
 
 const Operation *operation_get(OperationId id) {
@@ -220,6 +221,8 @@ static int answer(Fake *fake, OperationId id, json_object *parameters, const Ope
                 return reply(sink, "{\"device\":{\"name\":\"boot\"}}", false);
         case OPERATION_PLAN:
                 return reply(sink, "{\"feasible\":true}", false);
+        case OPERATION_DIAGNOSE:
+                return reply(sink, "{\"findings\":[]}", false);
         case OPERATION_EXPLAIN:
                 return reply(sink, "{\"verdict\":\"free\"}", false);
         case OPERATION_LIST_JOBS:

@@ -22,6 +22,7 @@ static void test_reading(void **state) {
                     "{\"version\":\"1.2.3\",\"engine\":\"sysfs\",\"blockSizeBytes\":134217728,"
                     "\"onlineBytes\":1073741824,\"removableBytes\":268435456}");
         assert_string_equal(fake_operation(bus->fake), "GetStatus");
+        assert_text(manager(bus, client, "Diagnose"), "{\"findings\":[]}");
         assert_text(manager(bus, client, "ListBlocks"), "[{\"index\":1},{\"index\":2}]");
         assert_text(manager(bus, client, "ListDevices"), "[{\"name\":\"boot\"}]");
         assert_text(call_wait(bus, client, PATH, MANAGER, "Explain", "u", 40), "{\"verdict\":\"free\"}");

@@ -133,7 +133,7 @@ static void append_demand(Random *random, sd_bus_message *message) {
 static sd_bus_message *any_call(Random *random, sd_bus *client) {
         static const char *const members[] = { "Unplug",   "Replug",      "Plan",       "Cancel",
                                                "ListJobs", "DescribeJob", "ListBlocks", "ListDevices",
-                                               "Explain",  "Describe" };
+                                               "Explain",  "Describe", "Diagnose" };
         size_t i = next(random) % (sizeof(members) / sizeof(members[0]));
         bool job = next(random) % 8 == 0;
         sd_bus_message *message = NULL;

@@ -198,6 +198,10 @@ const char *engine_reason(const Engine *engine) {
         return engine->reason;
 }
 
+bool engine_can_evacuate(const Engine *engine) {
+        return engine->kind == ENGINE_KMOD;
+}
+
 int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
                         EngineSurvey *ret) {
         EngineSurvey survey = { .total_blockers = 1, .n_blockers = 1 };

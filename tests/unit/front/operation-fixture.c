@@ -116,6 +116,7 @@ int operation_setup(void **state) {
                 .engine = &t->engine,
                 .version = "1.2",
                 .acpi_reason = "no gate",
+                .root_fd = -1,
         };
         assert_true(sd_event_new(&t->context.event) >= 0);
         *state = t;

@@ -2,6 +2,7 @@
 /* What each operation answers: with a queue that does as the test says, through a sink that writes it
  * down. */
 #include <errno.h>
+#include <linux/memunplug.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -280,6 +281,36 @@ static void test_explain(void **state) {
                "\"blockers\":[]}\n");
 }
 
+static void test_diagnose(void **state) {
+        JobBlocker blockers[] = { { .address = 0x5000, .class = MEMUNPLUG_CLASS_PINNED, .owner = "holder",
+                                    .pids = { 7 }, .n_pids = 1 },
+                                  { .address = 0x6000, .class = MEMUNPLUG_CLASS_PINNED, .owner = "holder",
+                                    .pids = { 7 }, .n_pids = 1 },
+                                  { .address = 0x7000, .class = MEMUNPLUG_CLASS_SLAB } };
+        Test *t = *state;
+        Job *job;
+
+        t->engine.kind = ENGINE_SYSFS;
+        t->engine.reason = "no such file";
+        assert_int_equal(run(t, "Diagnose", NULL, false), 0);
+        expect_start(t, "last {\"findings\":[{\"severity\":\"warning\",\"check\":\"module\",");
+        assert_true(log_has(t, "\"file\":\"/dev/memunplug\",\"value\":\"no such file\""));
+        assert_true(log_has(t, "{\"severity\":\"note\",\"check\":\"acpi\",\"message\":\"eject "
+                               "requests of the platform do not reach the service\",\"value\":\"no gate\"}"));
+        assert_false(log_has(t, "culprit"));
+        forget_log(t);
+        t->engine.kind = ENGINE_KMOD;
+        job = fake_queue_add_job(&t->queue, JOB_FAILED);
+        job->blockers = blockers;
+        job->n_blockers = 3;
+        assert_int_equal(run(t, "Diagnose", NULL, false), 0);
+        job->blockers = NULL;
+        job->n_blockers = 0;
+        assert_false(log_has(t, "\"module\""));
+        assert_true(log_has(t, "\"value\":\"holder (7)\""));
+        assert_null(strstr(strstr(t->log, "culprit") + 1, "culprit")); /* each is named once */
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, operation_setup, operation_teardown)
@@ -295,6 +326,7 @@ int main(void) {
                 TEST(test_accepted),
                 TEST(test_cancel),
                 TEST(test_explain),
+                TEST(test_diagnose),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -195,6 +195,7 @@ static const struct {
         { M("ListDevices") ",\"more\":true}", "\"boot\"" },
         { M("Plan") ",\"parameters\":{\"sizeBytes\":1}}", "\"feasible\"" },
         { M("Explain") ",\"parameters\":{\"block\":0}}", "\"verdict\"" },
+        { M("Diagnose") "}", "\"findings\"" },
         { M("ListJobs") ",\"parameters\":{\"id\":1}}", "NoSuchJob" },
         { M("Unplug") ",\"parameters\":{\"sizeBytes\":1}}", DENIED },
         { M("Unplug") ",\"parameters\":{\"sizeBytes\":1},\"more\":true}", DENIED },
