@@ -80,6 +80,9 @@ static int show_plan(const Ctl *ctl, json_object *plan, bool feasible) {
             field_size(ctl, plan, "removableBytes", a), feasible ? "would" : "could",
             is_move_known(steps) ? field_size(ctl, plan, "moveBytes", b) : "an unknown part",
             field_size(ctl, plan, "freeBytes", c), field_size(ctl, plan, "reserveBytes", d));
+        if (field_string(plan, "cheapestDevice"))
+                say(stdout, "The device that is cheapest to give back is %s.",
+                    field_string(plan, "cheapestDevice"));
         code = show_steps(ctl, steps, feasible);
         return code == CTL_DONE ? show_refused(ctl, field_array(plan, "refused")) : code;
 }

@@ -256,7 +256,9 @@ json_object *json_from_plan(const BlockTable *table, const Plan *plan) {
             add_uint(o, "removableBytes", plan->removable_bytes) < 0 ||
             add_uint(o, "moveBytes", plan->move_bytes) < 0 ||
             add_uint(o, "freeBytes", plan->free_bytes) < 0 ||
-            add_uint(o, "reserveBytes", plan->reserve_bytes) < 0 || add_text(o, "reason", plan->reason) < 0)
+            add_uint(o, "reserveBytes", plan->reserve_bytes) < 0 ||
+            add_text(o, "cheapestDevice", plan->cheapest_device) < 0 ||
+            add_text(o, "reason", plan->reason) < 0)
                 return NULL;
         for (size_t i = 0; i < plan->n_steps; i++)
                 if (append(steps, plan_step(table, plan, &plan->steps[i])) < 0)

@@ -4,7 +4,9 @@
 #include "memory/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "memory/plan-cost.h"
 #include "memory/planner.h"
 #include "util/cleanup.h"
 
@@ -53,6 +55,7 @@ int plan_make(const BlockTable *table, const Demand *demand, const GuardPolicy *
               const MemoryRoom *room, Plan **ret) {
         CLEANUP(plan_freep) Plan *plan = NULL;
         CLEANUP(freep) size_t *picked = NULL;
+        const Device *cheapest;
         Planner planner = { .table = table, .demand = demand, .policy = policy, .room = room };
         int r;
 
@@ -68,6 +71,9 @@ int plan_make(const BlockTable *table, const Demand *demand, const GuardPolicy *
                 r = fill_steps(&planner);
         if (r < 0)
                 return r;
+        cheapest = demand->kind == DEMAND_UNPLUG ? plan_cheapest_device(table, policy, room) : NULL;
+        if (cheapest)
+                memcpy(plan->cheapest_device, cheapest->name, sizeof(plan->cheapest_device));
         *ret = STEAL_PTR(plan);
         return 0;
 }

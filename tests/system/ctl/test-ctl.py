@@ -185,6 +185,8 @@ def test_plan():
     equal(result.calls, [{"method": "org.memunplug.Plan", "parameters": {"sizeBytes": G}}])
     unknown = PLAN | {"steps": [{"block": 47, "sizeBytes": 128 * M}], "moveBytes": 0}
     contains(one("Plan", says(unknown), "plan", "1G").out, "1G would go, an unknown part of it in use and to be ")
+    contains(one("Plan", says(PLAN | {"cheapestDevice": "PNP0C80:01"}), "plan", "1G").out,
+             "The device that is cheapest to give back is PNP0C80:01.\n")
     refused = PLAN | {"feasible": False, "reason": "needs 2.1G free on node 0, has 1.4G"}
     result = one("Plan", says(refused), "plan", "1G")
     equal(result.code, 1)

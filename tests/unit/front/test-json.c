@@ -138,7 +138,8 @@ static void test_plan(void **state) {
         };
         const Plan plan = { .outcome = PLAN_TOO_LITTLE, .reason = reason, .steps = steps, .n_steps = 2,
                             .refused = refused, .n_refused = 2, .block_size = 5, .removable_bytes = 1,
-                            .move_bytes = 2, .free_bytes = 3, .reserve_bytes = 4 };
+                            .move_bytes = 2, .free_bytes = 3, .reserve_bytes = 4,
+                            .cheapest_device = "PNP0C80:00" };
         Queue queue;
 
         fake_queue_init(&queue);
@@ -148,7 +149,7 @@ static void test_plan(void **state) {
                "\"verdict\":\"guarded\",\"reason\":\"why\"},{\"device\":\"boot\",\"verdict\":\"busy\","
                "\"reason\":\"why\"}],\"feasible\":false,\"removableBytes\":1,\"moveBytes\":2,"
                "\"freeBytes\":3,"
-               "\"reserveBytes\":4,\"reason\":\"not all\"}");
+               "\"reserveBytes\":4,\"cheapestDevice\":\"PNP0C80:00\",\"reason\":\"not all\"}");
         fake_queue_clear(&queue);
 }
 

@@ -248,9 +248,14 @@ static void test_cheapest_device(void **state) {
         const MemoryRoom room = { .total_bytes = 64 * BS, .available_bytes = 64 * BS };
         GuardPolicy policy = { .keep_free_bytes = 0 };
         BlockTable *table = table_new("MM|mM|mm|PF|mm|KF", 40);
+        const Demand demand = { .device = "PNP0C80:03" };
+        Plan *plan;
         Node nodes[] = { { .node = 0, .n_online = 8 }, { .node = 1, .n_online = 4 } };
 
         assert_string_equal(plan_cheapest_device(table, &policy, &room)->name, "PNP0C80:04");
+        assert_int_equal(plan_make(table, &demand, &policy, &room, &plan), 0);
+        assert_string_equal(plan->cheapest_device, "PNP0C80:04"); /* also if something else was asked for */
+        plan_free(plan);
         table->nodes = nodes;
         table->n_nodes = 2;
         table->devices[4].node = 1; /* its node has less */
