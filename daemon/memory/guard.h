@@ -29,7 +29,6 @@ typedef struct MemoryRoom {
 typedef struct GuardFailure {
         uint32_t block;
         unsigned weight;        /* how much that still counts, as if so many full blocks had to move */
-        const char *reason;     /* a clause: "busy 2min ago" */
 } GuardFailure;
 
 typedef struct GuardPolicy {

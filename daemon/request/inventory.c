@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "request/failure.h"
 #include "request/inventory.h"
 #include "util/cleanup.h"
 
@@ -15,7 +16,9 @@ struct Inventory {
         Engine *engine;
         BlockTable *table;
         uint64_t table_time;
+        uint64_t block_size; /* of the last table */
         uint32_t *busy;
+        Failures failures;
         GuardPolicy guard;
 };
 
@@ -68,6 +71,7 @@ int inventory_table(Inventory *inventory, const BlockTable **ret) {
         }
         (void) block_table_free(inventory->table);
         inventory->table = table;
+        inventory->block_size = table->block_size;
         inventory->table_time = monotonic_usec();
         *ret = table;
         return 0;
@@ -126,8 +130,23 @@ int inventory_guard(Inventory *inventory, const GuardPolicy *policy, Request *co
         inventory->guard = *policy;
         inventory->guard.busy_blocks = busy;
         inventory->guard.n_busy = n_busy;
+        failures_age(&inventory->failures, monotonic_usec());
+        inventory->guard.failures = inventory->failures.now;
+        inventory->guard.n_failures = inventory->failures.n_now;
         *ret = &inventory->guard;
         return 0;
+}
+
+void inventory_job_changed(Inventory *inventory, const Job *job) {
+        failures_note(&inventory->failures, job, inventory->block_size, monotonic_usec());
+        if (job_state_is_final(job->state))
+                inventory_invalidate(inventory);
+}
+
+void inventory_block_changed(Inventory *inventory, const Job *job, uint32_t block) {
+        if (job->state != JOB_RESTORING)
+                failures_forget(&inventory->failures, block);
+        inventory_invalidate(inventory);
 }
 
 int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requests, MemoryRoom *ret) {

@@ -19,5 +19,10 @@ int inventory_table(Inventory *inventory, const BlockTable **ret);
  */
 int inventory_guard(Inventory *inventory, const GuardPolicy *policy, Request *const *requests,
                     size_t n_requests, const GuardPolicy **ret);
+/* A job has another state: if it fails, what it fails on is remembered, and the planner takes other blocks
+ * first for a while. */
+void inventory_job_changed(Inventory *inventory, const Job *job);
+/* A job took a block, so that it can go; or it brought one back, which says nothing. */
+void inventory_block_changed(Inventory *inventory, const Job *job, uint32_t block);
 /* What is available, less what requests under way still need: they were promised it. */
 int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requests, MemoryRoom *ret);

@@ -217,7 +217,7 @@ static void request_changed(Request *request, RequestChange change, uint32_t blo
 
         switch (change) {
         case REQUEST_BLOCK:
-                queue_invalidate_table(queue);
+                inventory_block_changed(queue->inventory, job, block);
                 observers_tell(&queue->observers, QUEUE_BLOCK_CHANGED, job, block);
                 observers_tell(&queue->observers, QUEUE_JOB_CHANGED, job, block);
                 return;
@@ -225,8 +225,8 @@ static void request_changed(Request *request, RequestChange change, uint32_t blo
                 observers_tell(&queue->observers, QUEUE_JOB_CHANGED, job, block);
                 return;
         case REQUEST_STATE:
+                inventory_job_changed(queue->inventory, job);
                 if (job_state_is_final(job->state)) {
-                        queue_invalidate_table(queue);
                         observers_tell(&queue->observers, QUEUE_JOB_ENDED, job, 0);
                         wake(queue);
                         return;

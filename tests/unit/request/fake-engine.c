@@ -241,6 +241,7 @@ const uint32_t *engine_stuck_blocks(const Engine *engine, size_t *ret_n) {
 }
 
 int engine_survey_table(Engine *engine, BlockTable *table) {
+        engine->n_surveys++;
         if (engine->kind != ENGINE_KMOD)
                 return -EOPNOTSUPP;
         for (size_t i = 0; i < table->n_blocks; i++) {

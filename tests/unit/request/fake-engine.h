@@ -25,7 +25,7 @@ struct Engine {
         StepResult online_result;
         uint64_t pinned_bytes[FAKE_BLOCKS_MAX];   /* what a survey finds */
         uint64_t used_bytes[FAKE_BLOCKS_MAX];
-        unsigned n_evacuate, n_offline, n_online, n_eject; /* calls */
+        unsigned n_evacuate, n_offline, n_online, n_eject, n_surveys; /* calls */
         bool owners_silent;                       /* nobody answers who owns a page */
         unsigned n_owners;                        /* questions */
         uint32_t stuck[FAKE_BLOCKS_MAX];
