@@ -76,7 +76,8 @@ static int by_size(Planner *p) {
                         return r;
         }
         r = plan_keep_nodes(p);
-        if (r >= 0)
+        n = p->n_picked;
+        if (r >= 0 && (n > want || p->demand->allow_partial)) /* else there is no choice */
                 r = plan_choose(p->table, p->policy, p->picked, p->n_picked, want, &n);
         if (r < 0)
                 return r;

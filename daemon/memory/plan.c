@@ -22,6 +22,14 @@ static int compare_steps_up(const void *a, const void *b) {
         return compare_steps_down(b, a);
 }
 
+/* Mostly they have been picked so. */
+static bool are_in_order(const Plan *plan, bool back) {
+        for (size_t i = 1; i < plan->n_steps; i++)
+                if ((plan->steps[i].block > plan->steps[i - 1].block) != back)
+                        return false;
+        return true;
+}
+
 /* Offline from the top: pages that come back then find no way into a block that goes next. Online from
  * below. */
 static int fill_steps(Planner *p) {
@@ -32,7 +40,7 @@ static int fill_steps(Planner *p) {
         if (!plan->steps)
                 return -ENOMEM;
         for (size_t i = 0; i < p->n_picked; i++) {
-                const Block *block = &p->table->blocks[p->picked[i]];
+                const Block *block = &p->table->blocks[p->picked[back ? i : p->n_picked - 1 - i]];
 
                 plan->steps[plan->n_steps++] = (PlanStep) {
                         .block = block->index,
@@ -42,8 +50,9 @@ static int fill_steps(Planner *p) {
                         .move_bytes = back ? 0 : block->used_bytes,
                 };
         }
-        qsort(plan->steps, plan->n_steps, sizeof(*plan->steps),
-              back ? compare_steps_up : compare_steps_down);
+        if (!are_in_order(plan, back))
+                qsort(plan->steps, plan->n_steps, sizeof(*plan->steps),
+                      back ? compare_steps_up : compare_steps_down);
         plan->removable_bytes = plan->n_steps * plan->block_size;
         plan->move_bytes = back ? 0 : planner_picked_use(p, p->n_picked);
         plan->reserve_bytes = guard_reserve_after(p->policy, p->room, back ? 0 : plan->removable_bytes);

@@ -181,6 +181,7 @@ def run_units(report, selection, built):
 BENCHMARKS = {
     'ipc': 'calls against empty services',
     'idle': 'no wakeup in a minute, little memory',
+    'plan': 'reading and planning 65 536 blocks against lsmem',
 }
 
 
