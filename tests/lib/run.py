@@ -21,14 +21,15 @@ import cases                                                        # noqa: E402
 import checks                                                       # noqa: E402
 import debian                                                       # noqa: E402
 import fuzz                                                         # noqa: E402
+import kerneltree                                                   # noqa: E402
 import machine                                                      # noqa: E402
 import packaging                                                    # noqa: E402
 import product                                                      # noqa: E402
 
 DESCRIPTION = """\
 Run the tests: build/* (gcc, clang, with sanitizers), unit/* (what `meson test` runs, in
-the plain and the sanitized build), style/*, package/*, kmod/* (warnings, sparse, checkpatch),
-fuzz/* (every target, and what they covered), bench/* (what calls and idling cost) and
+the plain and the sanitized build), style/*, package/*, kmod/* (warnings, sparse, checkpatch,
+in a kernel tree), fuzz/* (every target, and what they covered), bench/* (what calls and idling cost) and
 vm/KERNEL/* (real guests). NAME is a suite, the beginning of a name up to a slash, or a
 pattern: unit, vm/6.1, vm/6.1/eject/*, *plain*.
 """
@@ -211,6 +212,9 @@ def run_benchmarks(report, selection, built):
 
 # ---- style, module, guests ----
 
+MODULE = (*checks.KMOD, ('in-tree', 'add-to-kernel, its patch, W=1', kerneltree.check_in_tree, ('6.1', '6.12')))
+
+
 def run_checks(report, selection):
     for name, what, function in checks.STYLE:
         if selection.has('style/' + name):
@@ -219,7 +223,7 @@ def run_checks(report, selection):
         if selection.has('package/' + name):
             timed(report, 'package/' + name, what, function)
     for series in selection.series:
-        for name, what, function, kernels in checks.KMOD:
+        for name, what, function, kernels in MODULE:
             full = 'kmod/%s/%s' % (series, name)
             if series in kernels and selection.has(full):
                 timed(report, full, what, function, series)
@@ -245,7 +249,7 @@ def list_all(selection):
     names += ['package/' + name for name, _, _ in packaging.CHECKS]
     names += ['bench/' + name for name in BENCHMARKS] + ['fuzz/coverage', 'fuzz/*']
     for series in selection.series:
-        names += ['kmod/%s/%s' % (series, name) for name, _, _, kernels in checks.KMOD if series in kernels]
+        names += ['kmod/%s/%s' % (series, name) for name, _, _, kernels in MODULE if series in kernels]
     for series in selection.series:
         names += [name for name, _ in cases.find(series)]
     for name in names:

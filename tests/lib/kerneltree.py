@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The module as a part of a kernel tree: kmod/add-to-kernel and its patch, tried on the
+# source that Debian ships of each series. Of that source only what one folder's build
+# needs is unpacked.
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+
+import checks
+import debian
+import product
+
+SCRIPT = os.path.join(checks.TOP, 'kmod', 'add-to-kernel')
+PLACE = 'drivers/virt/memunplug'
+HEADER = 'include/uapi/linux/memunplug.h'
+
+# What `make drivers/virt/memunplug/` reads, besides every Kconfig and the Makefiles.
+FOLDERS = ('scripts/', 'include/', 'arch/x86/', 'drivers/virt/', 'kernel/time/', 'tools/include/', 'tools/arch/x86/',
+           'tools/build/', 'tools/scripts/', 'tools/lib/', 'tools/objtool/')
+FILES = re.compile(r'(^[^/]+|(^|/)(Kconfig[^/]*|Makefile[^/]*|Kbuild[^/]*)|kernel/bounds\.c)$')
+
+CONFIG = ('64BIT=y', 'ACPI=y', 'PCI=y', 'SMP=y', 'NUMA=y', 'MODULES=y', 'MMU=y', 'SPARSEMEM_MANUAL=y',
+          'SPARSEMEM_VMEMMAP=y', 'MEMORY_HOTPLUG=y', 'MEMORY_HOTREMOVE=y', 'MIGRATION=y', 'COMPACTION=y', 'CMA=y',
+          'HUGETLBFS=y', 'SWAP=y', 'SHMEM=y', 'MEMORY_FAILURE=y', 'KSM=y', 'TRANSPARENT_HUGEPAGE=y', 'PRINTK=y',
+          'BUG=y', 'SYSFS=y', 'PROC_FS=y', 'VIRT_DRIVERS=y', 'FTRACE=y', 'ENABLE_DEFAULT_TRACERS=y')
+
+
+def _archive(series):
+    """The compressed source of a series, from Debian's package of it."""
+    found = glob.glob('/usr/src/linux-source-%s.tar.xz' % series)
+    if not found:
+        try:
+            deb = debian.archive(debian.SERIES[series]).fetch('linux-source-' + series)
+            found = glob.glob(os.path.join(debian.unpack([deb]), 'usr/src/linux-source-*.tar.xz'))
+        except debian.PackageError as error:
+            raise checks.Failure(str(error)) from error
+    return found[0]
+
+
+def _pristine(series):
+    """The parts of the source tree that are needed, unchanged: its directory, kept in the cache."""
+    source = _archive(series)
+    key = '%s-%d' % (series, os.path.getmtime(source))
+    target = os.path.join(debian.cache_dir('kernel-tree'), key)
+    with debian.Lock('kernel-tree'):
+        if os.path.exists(target):
+            return target
+        work = target + '.new'
+        shutil.rmtree(work, ignore_errors=True)
+        with tarfile.open(source, 'r|xz') as archive:
+            for member in archive:
+                name = member.name.partition('/')[2]
+                if name.startswith(FOLDERS) or FILES.search(name):
+                    member.name = name
+                    archive.extract(member, work)
+        os.rename(work, target)
+    return target
+
+
+def _configure(tree, value):
+    with open(os.path.join(tree, 'fragment'), 'w') as f:
+        f.write(''.join('CONFIG_%s\n' % line for line in (*CONFIG, 'MEMUNPLUG=' + value)))
+    product.run(['make', '-s', '-C', tree, 'allnoconfig', 'KCONFIG_ALLCONFIG=fragment'])
+    with open(os.path.join(tree, '.config')) as f:
+        if 'CONFIG_MEMUNPLUG=%s\n' % value not in f.read():
+            raise checks.Failure('MEMUNPLUG cannot be %s in this configuration' % value)
+
+
+def _contents(tree):
+    """{name: bytes} of what the module's addition may change."""
+    out = {}
+    for top in ('drivers/virt', 'include/uapi/linux'):
+        for directory, _, names in os.walk(os.path.join(tree, top)):
+            for name in names:
+                path = os.path.join(directory, name)
+                with open(path, 'rb') as f:
+                    out[os.path.relpath(path, tree)] = f.read()
+    return out
+
+
+def check_in_tree(series):
+    """the drop-in and the patch make the same tree; it builds there with W=1, as a module and built in."""
+    for program in ('flex', 'bison', 'patch'):
+        if not shutil.which(program):
+            raise checks.Skip('no ' + program)
+    pristine = _pristine(series)
+    tree = os.path.join(debian.cache_dir('kmod'), 'in-tree-' + series)
+    shutil.rmtree(tree, ignore_errors=True)
+    shutil.copytree(pristine, tree, symlinks=True)
+    try:
+        text = subprocess.run([SCRIPT, '--patch', tree], check=True, capture_output=True).stdout
+        subprocess.run(['patch', '-s', '-p1'], input=text, cwd=tree, check=True)
+        patched = _contents(tree)
+        for _ in range(2):                      # the second time is an update
+            product.run([SCRIPT, tree])
+        if _contents(tree) != patched or set(patched) == set(_contents(pristine)):
+            raise checks.Failure('add-to-kernel and its patch do not make the same tree')
+        for value in 'my':
+            _configure(tree, value)
+            out = product.run(['make', '-C', tree, '-j2', 'W=1', PLACE + '/'])
+            ours = [line for line in out.splitlines() if 'memunplug' in line and re.search('(warning|error):', line)]
+            checks.verdict(ours)
+        if not os.path.exists(os.path.join(tree, PLACE, 'memunplug.o')):
+            raise checks.Failure('nothing was built')
+    finally:
+        shutil.rmtree(tree, ignore_errors=True)
+    return ['%s, patch of %d lines' % (os.path.basename(_archive(series)), text.count(b'\n'))]
