@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The release bars: what has to be done how often before a release, and what of that was
+# done with this tree. It owns the counts, kept in the cache so that a run goes on where
+# the last one ended, and docs/RELEASE-BARS.md; doing and judging is tests/vm/endurance.py's.
+
+import argparse
+import json
+import os
+import sys
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(HERE))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'vm')]
+
+import cases                                                        # noqa: E402
+import debian                                                       # noqa: E402
+import endurance                                                    # noqa: E402
+import machine                                                      # noqa: E402
+import product                                                      # noqa: E402
+
+PAGE = os.path.join(TOP, 'docs', 'RELEASE-BARS.md')
+DESCRIPTION = """\
+Does what a release has to have done, row by row, and writes docs/RELEASE-BARS.md. Counts
+belong to the daemon and the module as they are in this tree and are kept: started again
+it goes on. A row ends when its bar is reached, when its share of the time is over, or at
+the first loss, which is reported and stays in the table.
+"""
+
+# How often, for a release; what is counted is in the row's class.
+BARS = {'dimm-cycles': 1024, 'loaded-offlines': 5000, 'kills': 1000}
+UNITS = {'dimm-cycles': 1, 'loaded-offlines': 2, 'kills': 1}        # counted in one step
+SESSION = 100                                                       # steps in one guest, then a fresh one
+
+HEAD = """\
+# Release bars
+
+What has to be done how often before a release, and what of it was done with the sources
+named below. Each unit is judged when it is done: blocks and zones as before, nothing
+isolated, every page of the workload right, each request answered once; a loss ends the row.
+Guests run by emulation, so the seconds say nothing about other machines.
+
+    tests/release-bars --minutes=60                 # goes on where it ended; --full has no limit
+    tests/release-bars --print                      # this table again
+
+"""
+
+
+class Counts:
+    """What was done with this tree on a kernel: one file per row."""
+
+    def __init__(self, series):
+        self.tree = product.tree_hash(os.path.join(TOP, 'daemon'), os.path.join(TOP, 'kmod'))[:12]
+        self.dir = debian.cache_dir('release-bars', self.tree, series)
+
+    def read(self, row):
+        try:
+            with open(os.path.join(self.dir, row + '.json')) as f:
+                return json.load(f)
+        except FileNotFoundError:
+            return {'done': 0, 'lost': [], 'figures': {}}
+
+    def write(self, row, count):
+        path = os.path.join(self.dir, row + '.json')
+        with open(path + '.new', 'w') as f:
+            json.dump(count, f)
+        os.rename(path + '.new', path)
+
+
+def add_figures(total, figures):
+    """Counts add up, the slowest stays."""
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            add_figures(total.setdefault(key, {}), value)
+        elif key.startswith('slowest'):
+            total[key] = max(total.get(key, 0), value)
+        else:
+            total[key] = total.get(key, 0) + value
+
+
+def run_session(row, series, made, counts, end):
+    """Some steps in one guest, until the bar or the time is reached: whether all was well."""
+    count, guests, bench = counts.read(row), [], None
+
+    def boot(**options):
+        guests.append(machine.Guest(kernel=series, product=made, **options))
+        return guests[-1]
+
+    try:
+        bench = endurance.ROWS[row](boot, seed=count['done'] + 1)
+        for _ in range(SESSION):
+            if count['done'] >= BARS[row] or time.monotonic() >= end:
+                break
+            bench.step()
+            count['done'] += UNITS[row]
+    except (cases.Failure, machine.GuestError) as error:
+        count['lost'].append(str(error)[:2000])
+    finally:
+        if bench and not (count['lost'] and guests[-1].link.closed):
+            try:
+                add_figures(count['figures'], bench.figures())
+            except machine.GuestError:
+                pass                            # the loss is in the table already
+        for guest in guests:
+            guest.close()
+        counts.write(row, count)
+    return not count['lost']
+
+
+def run_row(row, series, made, counts, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and counts.read(row)['done'] < BARS[row]:
+        well = run_session(row, series, made, counts, end)
+        count = counts.read(row)
+        print('%s on %s: %d of %d; %s' % (row, series, count['done'], BARS[row],
+                                          endurance.describe(count['figures'])), flush=True)
+        if not well:
+            print('lost: ' + count['lost'][-1])
+            break
+
+
+def table(all_counts):
+    lines = ['Sources: %s\n' % next(iter(all_counts.values())).tree,
+             '| Kernel | What | Bar | Done | Lost | Figures |', '|---|---|---|---|---|---|']
+    for series, counts in all_counts.items():
+        for row in BARS:
+            count = counts.read(row)
+            lines.append('| %s | %s | %d | %d%s | %d | %s |' % (
+                debian.Kernel(series).release, endurance.ROWS[row].what, BARS[row], count['done'],
+                ' (reached)' if count['done'] >= BARS[row] and not count['lost'] else '', len(count['lost']),
+                endurance.describe(count['figures'])))
+    return '\n'.join(lines) + '\n'
+
+
+def main():
+    p = argparse.ArgumentParser(prog='tests/release-bars', description=DESCRIPTION,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--minutes', type=float, default=30, help='for all rows together (30)')
+    p.add_argument('--full', action='store_true', help='as long as it takes')
+    p.add_argument('--print', action='store_true', help='run nothing, print the table')
+    p.add_argument('--kernel', action='append', choices=sorted(debian.SERIES), help='6.1 if none is named')
+    p.add_argument('row', nargs='*', help='only these: ' + ', '.join(BARS))
+    arguments = p.parse_args()
+    if set(arguments.row) - set(BARS):
+        p.error('no such row: ' + ' '.join(set(arguments.row) - set(BARS)))
+    machine.end_on_sigterm()
+    all_counts = {series: Counts(series) for series in arguments.kernel or ['6.1']}
+    if not arguments.print:
+        product.meson('gcc')
+        made = product.Product(product.build_dir('gcc'))
+        rows = [(s, r) for s in all_counts for r in arguments.row or BARS]
+        seconds = float('inf') if arguments.full else arguments.minutes * 60 / len(rows)
+        for series, row in rows:
+            run_row(row, series, made, all_counts[series], seconds)
+        with open(PAGE, 'w') as f:
+            f.write(HEAD + table(all_counts))
+    print(table(all_counts), end='')
+    return any(c.read(row)['lost'] for c in all_counts.values() for row in BARS)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Things done to a running service again and again, each time with the question whether
+# anything was lost. One class for each, all with the same three members: a guest that is
+# made ready, step() that does it once and raises Failure if anything is wrong, and
+# figures(). How often, and what is written down, is up to the caller: test_endurance.py
+# does a few of each, tests/release-bars as many as a release takes.
+
+import json
+import random
+import signal
+import time
+
+from cases import Failure
+from scenario import FINAL, OST_PENDING, Eject, Workload, blocks, ctl, isolated_blocks, jobs, states
+
+ANSWER_SECONDS = 60                             # an eject request without a final answer by then is lost
+RESTART_SECONDS = 2
+
+# Until no block is offline, as the one guest's shell sees it.
+ALL_ONLINE = ('timeout %d sh -c "while grep -q offline /sys/devices/system/memory/memory*/state; do usleep 50000; done"')
+
+
+def expect(value, wanted, what):
+    if value != wanted:
+        raise Failure('%s: %r, not %r' % (what, value, wanted))
+
+
+class Lab:
+    """A guest with the service and a verifying workload, and what its memory was like before."""
+
+    def __init__(self, boot, dimms=('512M',), share=25, seed=1, touch=False):
+        self.guest = g = boot(memory='1G', dimms=list(dimms), trixie=True, limit=24 * 3600)
+        self.random = random.Random(seed)
+        self.daemon = g.start_daemon()
+        ranges = ','.join(g.dimm_range('d%d' % (i + 1)) for i in range(len(dimms)))
+        self.work = Workload(g, ranges, share=share, seed=seed, touch=touch) if ranges else None
+        self.remember()
+
+    def remember(self):
+        self.before, self.memory = blocks(self.guest), self.guest.meminfo('MemTotal')
+
+    def restart(self):
+        """Starts the daemon again: seconds until it was ready."""
+        begin = time.monotonic()
+        self.daemon = self.guest.start_daemon()
+        return time.monotonic() - begin
+
+    def replug(self, size='256M'):
+        r = ctl(self.guest, 'replug', size, timeout=120)
+        if r.rc:
+            raise Failure('replug: %s%s' % (r.out, r.err))
+
+    def ended(self):
+        """All jobs have ended, each in one of the final states."""
+        open_jobs = [j['id'] for j in jobs(self.guest) if j['state'] not in FINAL]
+        expect(open_jobs, [], 'jobs that have not ended')
+
+    def whole(self, timeout=30):
+        """Nothing is lost: blocks and zones as before, nothing isolated, contents right."""
+        g = self.guest
+        g.run(ALL_ONLINE % timeout, timeout + 10)
+        expect(blocks(g), self.before, 'blocks')
+        expect(g.meminfo('MemTotal'), self.memory, 'MemTotal')
+        expect(isolated_blocks(g), 0, 'isolated pageblocks')
+        g.check('echo 1 >/proc/sys/vm/stat_refresh')    # what CPUs have counted each for itself
+        counters = g.vmstat()
+        expect((counters['nr_isolated_anon'], counters['nr_isolated_file']), (0, 0), 'isolated pages')
+        if self.work:
+            expect(self.work.verify()[1], 0, 'bad pages')
+        if g.splats():
+            raise Failure('the kernel said: ' + g.splats()[0])
+
+    def checked(self):
+        return self.work.verify()[0] if self.work else 0
+
+
+def answered_once(eject):
+    """An eject request has one final answer, or the device is gone: whether it is gone."""
+    final = eject.wait_final(ANSWER_SECONDS)
+    codes = [c for c in eject.answers() if c != OST_PENDING]
+    if final != 'deleted':
+        expect(len(codes), 1, 'final answers %s' % [hex(c) for c in codes])
+    return final == 'deleted'
+
+
+class DimmCycles:
+    """A DIMM is plugged, comes online, gets used, is asked back and goes."""
+
+    what = 'DIMM plugged and ejected'
+
+    def __init__(self, boot, seed=1):
+        self.lab = Lab(boot, dimms=(), seed=seed)
+        self.checked = 0
+        self.slowest = 0.0
+
+    def step(self):
+        lab, g = self.lab, self.lab.guest
+        name = g.add_dimm('128M')
+        work = Workload(g, g.dimm_range(name), share=25, seed=lab.random.randrange(1 << 30))
+        eject = Eject(g, name, measure=False)
+        if not answered_once(eject):
+            raise Failure('%s did not go: %s; the daemon says: %s' % (
+                name, [hex(c) for c in eject.answers()], jobs(g)[-1]))
+        self.slowest = max(self.slowest, time.monotonic() - eject.begin)
+        g.qmp('object-del', id='m' + name[1:])
+        checked, bad = work.end()
+        self.checked += checked
+        expect(bad, 0, 'bad pages')
+        lab.whole()
+
+    def figures(self):
+        return {'pagesChecked': self.checked, 'slowestSeconds': round(self.slowest, 2)}
+
+
+class LoadedOfflines:
+    """Blocks in use, written to all the while, are taken offline and brought back."""
+
+    what = 'block in use offlined, contents verified'
+
+    def __init__(self, boot, seed=1):
+        self.lab = Lab(boot, dimms=('512M', '512M'), share=40, seed=seed, touch=True)
+
+    def step(self):
+        r = ctl(self.lab.guest, 'unplug', '256M', timeout=120)
+        if r.rc:
+            raise Failure('unplug: %s%s' % (r.out, r.err))
+        gone = sum(s == 'offline' for s in states(self.lab.guest).values())
+        self.lab.replug()
+        self.lab.whole()
+        return gone
+
+    def figures(self):
+        return {'pagesChecked': self.lab.checked()}
+
+
+class Kills:
+    """The daemon is killed at a random moment of a job, and started again."""
+
+    what = 'daemon killed in a job'
+
+    def __init__(self, boot, seed=1):
+        self.lab = Lab(boot, share=50, seed=seed)
+        self.hit = {}                           # state of the job when it was killed: how often
+        self.slowest = 0.0
+        begin = time.monotonic()
+        r = ctl(self.lab.guest, 'unplug', '256M', timeout=120)
+        if r.rc:
+            raise Failure('unplug: %s%s' % (r.out, r.err))
+        self.span = time.monotonic() - begin    # how long a job takes here
+        self.lab.replug()
+
+    def _arm(self):
+        """Has the daemon killed within the time that a job takes from now: what does it."""
+        self.signo = self.lab.random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV))
+        delay = self.lab.random.uniform(0, self.span)
+        return self.lab.guest.spawn('usleep %d; kill -%d %d' % (delay * 1e6, self.signo, self.lab.daemon.pid))
+
+    def _restart(self, last):
+        """Starts the daemon that was killed: the record of the job after the last one, if there is any."""
+        expect(self.lab.daemon.wait(20).rc, 128 + self.signo, 'exit status of the daemon')
+        self.slowest = max(self.slowest, self.lab.restart())
+        record = jobs(self.lab.guest)[-1]
+        reached = 'nothing yet'
+        if record['id'] != last:
+            reached = record['cause'] if record['state'] == 'failed' else record['state']
+        self.hit[reached] = self.hit.get(reached, 0) + 1
+        return record if record['id'] != last else None
+
+    def step(self):
+        self._operator() if self.lab.random.random() < 0.5 else self._eject()
+
+    def _operator(self):
+        lab = self.lab
+        last = jobs(lab.guest)[-1]['id']
+        killer = self._arm()
+        ctl(lab.guest, 'unplug', '--no-wait', '256M')
+        killer.wait(60)
+        record = self._restart(last)
+        if record and record['state'] == 'done':    # it was through before the signal came
+            lab.replug()
+        lab.whole()
+        lab.ended()
+
+    def _eject(self):
+        lab, g = self.lab, self.lab.guest
+        last = jobs(g)[-1]['id']
+        dimm = max(g.dimms())
+        killer = self._arm()
+        eject = Eject(g, dimm, measure=False)
+        killer.wait(60)
+        gone = answered_once(eject)
+        self._restart(last)
+        if gone:
+            g.qmp('object-del', id='m' + dimm[1:])
+            g.add_dimm('512M')
+        lab.whole()
+        lab.ended()
+
+    def figures(self):
+        return {'slowestRestartSeconds': round(self.slowest, 2), 'hit': self.hit, 'pagesChecked': self.lab.checked()}
+
+
+ROWS = {'dimm-cycles': DimmCycles, 'loaded-offlines': LoadedOfflines, 'kills': Kills}
+
+
+def describe(figures):
+    return json.dumps(figures, sort_keys=True).strip('{}').replace('"', '')
