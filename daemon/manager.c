@@ -230,7 +230,9 @@ static int open_journal(Manager *manager) {
         if (r < 0)
                 return log_error_errno(r, "Failed to open the journal of jobs: %s", strerror(-r));
         if (skipped > 0) {
-                log_warning("%zu lines of the journal of jobs could not be understood, ignoring.", skipped);
+                log_warning("%zu lines of the journal of jobs could not be understood, ignoring. "
+                            "They are kept in journal.damaged beside it.",
+                            skipped);
                 add_health(manager, "%zu lines of the journal of jobs could not be understood at start",
                            skipped);
         }

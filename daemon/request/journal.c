@@ -16,6 +16,7 @@
 
 #define JOURNAL_NAME "journal"
 #define JOURNAL_SIDE_NAME "journal.new"
+#define JOURNAL_DAMAGED_NAME "journal.damaged" /* the last file that could not be understood as a whole */
 #define JOURNAL_FILE_MAX (64U * 1024U * 1024U)
 #define JOURNAL_JOBS_MAX 100000U /* different jobs that a file of that size could name */
 
@@ -216,6 +217,27 @@ static int rewrite_file(Journal *journal) {
         return 0;
 }
 
+/* What could not be understood is not thrown away: somebody may want to know what it was. */
+static void set_damaged_aside(int directory_fd) {
+        (void) unlinkat(directory_fd, JOURNAL_DAMAGED_NAME, 0);
+        (void) linkat(directory_fd, JOURNAL_NAME, directory_fd, JOURNAL_DAMAGED_NAME, 0);
+}
+
+/* On a disk without room for a new file the old one, which is whole as far as it could be, goes on. */
+static int open_as_is(Journal *journal) {
+        struct stat st;
+        char last = '\n';
+
+        journal->fd = openat(journal->directory_fd, JOURNAL_NAME, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+        if (journal->fd < 0 || fstat(journal->fd, &st) < 0)
+                return -errno;
+        if (st.st_size > 0 && pread(journal->fd, &last, 1, st.st_size - 1) != 1)
+                return -EIO;
+        journal->torn = last != '\n';
+        journal->size = (uint64_t) st.st_size;
+        return 0;
+}
+
 static void keep_last_jobs(Journal *journal, size_t max_jobs) {
         size_t drop = journal->n_jobs > max_jobs ? journal->n_jobs - max_jobs : 0;
 
@@ -254,10 +276,16 @@ int journal_open(Journal **ret, int directory_fd, int root_fd, size_t max_jobs, 
         if (r < 0)
                 return r;
         r = replay_file(journal, &skipped);
-        if (r < 0)
+        if (r == -EFBIG)
+                skipped = 1; /* no file of ours: all of it goes aside */
+        else if (r < 0)
                 return r;
+        if (skipped > 0)
+                set_damaged_aside(directory_fd);
         keep_last_jobs(journal, max_jobs);
         r = rewrite_file(journal);
+        if (r == -ENOSPC || r == -EDQUOT)
+                r = open_as_is(journal);
         if (r < 0)
                 return r;
         *ret_skipped = skipped;

@@ -23,8 +23,9 @@ typedef struct JournalJob {
 } JournalJob;
 
 /* Opens (makes) "journal" in directory_fd (borrowed) and replays it. Lines that cannot be understood are
- * skipped and counted in ret_skipped, a torn last line too. The file is rewritten (side file, sync, rename,
- * directory sync) with the last max_jobs jobs. root_fd gives the boot id. */
+ * skipped and counted in ret_skipped, a torn last line too; the file with them stays as "journal.damaged".
+ * The file is rewritten (side file, sync, rename, directory sync) with the last max_jobs jobs, if the disk
+ * has room for that. root_fd gives the boot id. */
 int journal_open(Journal **ret, int directory_fd, int root_fd, size_t max_jobs, size_t *ret_skipped);
 Journal *journal_free(Journal *journal);
 

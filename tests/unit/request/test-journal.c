@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -14,6 +15,7 @@
 #include "request/journal-record.h"
 #include "request/journal.h"
 #include "tree.h"
+#include "util/cleanup.h"
 #include "util/sysfs.h"
 
 #define BOOT "11111111-2222-3333-4444-555555555555"
@@ -200,6 +202,37 @@ static void damaged_lines_are_skipped_and_counted(void **state) {
         (void) journal_free(open_journal(world, 64, 0)); /* it was rewritten clean */
 }
 
+static void damaged_file_is_kept(void **state) {
+        World *world = *state;
+        CLEANUP(freep) char *text = NULL;
+        Journal *journal = open_journal(world, 64, 0);
+        size_t n;
+
+        write_jobs(journal, 1, 1, JOB_DONE);
+        (void) journal_free(journal);
+        append_raw(world, "this is no record\n");
+        (void) journal_free(open_journal(world, 64, 1));
+        assert_int_equal(sysfs_read_all(world->state_fd, "journal.damaged", 1 << 20, &text, &n), 0);
+        assert_non_null(strstr(text, "this is no record\n"));
+}
+
+static void file_too_large_goes_aside(void **state) {
+        World *world = *state;
+        struct stat st;
+        Journal *journal;
+        int fd = openat(world->state_fd, "journal", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+        assert_true(fd >= 0);
+        assert_int_equal(ftruncate(fd, 65 << 20), 0);
+        (void) close(fd);
+        journal = open_journal(world, 64, 1);
+        write_jobs(journal, 1, 1, JOB_DONE);
+        (void) journal_free(journal);
+        assert_int_equal(fstatat(world->state_fd, "journal.damaged", &st, 0), 0);
+        assert_int_equal(st.st_size, 65 << 20);
+        (void) journal_free(open_journal(world, 64, 0));
+}
+
 static void last_jobs_are_kept(void **state) {
         World *world = *state;
         Journal *journal = open_journal(world, 4, 0);
@@ -278,6 +311,8 @@ int main(void) {
                 cmocka_unit_test(taking_there_and_back),
                 cmocka_unit_test(wrong_lines_are_refused),
                 CASE(damaged_lines_are_skipped_and_counted),
+                CASE(damaged_file_is_kept),
+                CASE(file_too_large_goes_aside),
                 CASE(last_jobs_are_kept),
                 CASE(taken_blocks_survive_rewriting_until_the_end),
                 CASE(large_file_is_rewritten),
