@@ -152,6 +152,14 @@ class Link:
             sock.setblocking(False)
             self.selector.register(sock, selectors.EVENT_READ, take)
 
+    def forget(self):
+        """The agent and all its processes end: what came from them so far is taken in first."""
+        while self.selector.select(0):
+            self.pump(0)
+        self._agent_buffer.clear()
+        self.processes.clear()
+        self.hello = False
+
     def close(self):
         self.closed = True
         self.selector.close()
