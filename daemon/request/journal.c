@@ -228,7 +228,8 @@ static int open_as_is(Journal *journal) {
         struct stat st;
         char last = '\n';
 
-        journal->fd = openat(journal->directory_fd, JOURNAL_NAME, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+        journal->fd = openat(journal->directory_fd, JOURNAL_NAME,
+                             O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
         if (journal->fd < 0 || fstat(journal->fd, &st) < 0)
                 return -errno;
         if (st.st_size > 0 && pread(journal->fd, &last, 1, st.st_size - 1) != 1)
