@@ -13,38 +13,12 @@ import sys
 import time
 
 from machine import PATIENCE, Machine, needs, run_tests
+from other import Other
 
 OFFERED, HELD, CALLS, LORIS, PASSED = 10000, 1000, 500, 64, 200
 PER_UID_MAX = 64        # VARLINK_CONNECTIONS_PER_UID_MAX
 CROWD_UID, CALLER_UID, LORIS_UID, GIVER_UID = 65534, 64001, 64002, 64003
 CALL = b'{"method":"org.memunplug.GetStatus"}\0'
-
-
-class Other:
-    """A process of another user: its function's result, as JSON."""
-
-    def __init__(self, uid, function, *arguments):
-        self.reading, writing = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 1
-            try:
-                os.setgroups([])
-                os.setgid(uid)
-                os.setuid(uid)
-                os.write(writing, json.dumps(function(*arguments)).encode())
-                code = 0
-            except Exception as e:
-                print(f"# as {uid}: {type(e).__name__}: {e}", flush=True)
-            finally:
-                os._exit(code)
-        os.close(writing)
-
-    def result(self):
-        with os.fdopen(self.reading) as pipe:
-            text = pipe.read()
-        assert os.waitpid(self.pid, 0)[1] == 0
-        return json.loads(text)
 
 
 def connect(path):
