@@ -22,13 +22,15 @@ sys.path.insert(0, os.path.join(TOP, 'tests', 'vm'))
 import debian                                                       # noqa: E402
 import machine                                                      # noqa: E402
 import product                                                      # noqa: E402
+import results                                                      # noqa: E402
 import scenario                                                     # noqa: E402
 
 DESCRIPTION = """\
 Removes a DIMM in the same state in all the ways there are, each in a fresh guest, and
 compares what it cost: pages moved per used page, and instructions that the guest
-executed (QEMU -icount: they repeat, on however busy a machine). Exit status 1 if a
-target is missed.
+executed (QEMU -icount: they repeat, on however busy a machine). What a cell measured is
+kept, by tree and kernel: a run that was ended goes on, and a complete one prints its
+table again. Exit status 1 if a target is missed.
 """
 
 MIB = scenario.MIB
@@ -188,18 +190,30 @@ def run_cell(state, way, size, build):
     return None
 
 
-def run_all(states, ways, size, build, jobs):
-    results = {}
+def key_of(state, way, size):
+    """What tells one cell's figures from all others of the same tree and kernel."""
+    return [state, list(STATES[state]), way, machine.parse_size(size)]
+
+
+def run_all(states, ways, size, build, jobs, known):
+    """All cells of which nothing is known yet: {(state, way): figures, or why there are none}."""
+    cells = [(s, w) for s in states for w in ways]
+    found = {(s, w): known.get(key_of(s, w, size)) for s, w in cells}
+    found = {cell: r for cell, r in found.items() if r}
+    if found:
+        print('# %d of %d cells were measured before' % (len(found), len(cells)), flush=True)
     context = multiprocessing.get_context('fork')
     with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        tasks = {pool.submit(run_cell, s, w, size, build): (s, w) for s in states for w in ways}
+        tasks = {pool.submit(run_cell, s, w, size, build): (s, w) for s, w in cells if (s, w) not in found}
         for task in concurrent.futures.as_completed(tasks):
             state, way = tasks[task]
-            r = results[state, way] = task.result()
+            r = found[state, way] = task.result()
+            if isinstance(r, dict):
+                known.put(key_of(state, way, size), r)
             said = r.splitlines()[0] if isinstance(r, str) else '%(migrated)d of %(used)d moved, ' \
                 '%(instructions)d instructions, %(seconds)d s' % r
             print('# %s, %s: %s' % (state, way, said), flush=True)
-    return results
+    return {cell: found[cell] for cell in cells}
 
 
 # ---- the table ----
@@ -296,7 +310,8 @@ def main():
     p.add_argument('--states', help='only these: ' + ', '.join(STATES).replace('%', '%%'))
     p.add_argument('--ways', help='only these: ' + ', '.join(WAYS))
     p.add_argument('--jobs', type=int, default=os.cpu_count(), help='guests at a time')
-    p.add_argument('--build', metavar='DIR', help='a Meson build directory, as it is')
+    p.add_argument('--build', metavar='DIR', help='a Meson build directory, as it is; keeps no results')
+    p.add_argument('--again', action='store_true', help='measure also what was measured before')
     a = p.parse_args()
     states, ways = QUICK if a.quick else (tuple(STATES), tuple(WAYS))
     states, ways = choose(a.states, STATES, states), choose(a.ways, WAYS, ways)
@@ -310,9 +325,12 @@ def main():
     except (debian.PackageError, product.BuildError) as error:
         print('engine.py: %s' % error, file=sys.stderr)
         return 1
-    print('# a DIMM of %s, kernel %s' % (size, kernel.release), flush=True)
-    results = run_all(states, ways, size, build, max(1, a.jobs))
-    table = Table(results, states, ways, a.quick)
+    known = results.Results(kernel, a.build)
+    if a.again:
+        known.known.clear()
+    print('# a DIMM of %s, kernel %s, tree %s' % (size, kernel.release, known.tree), flush=True)
+    figures = run_all(states, ways, size, build, max(1, a.jobs), known)
+    table = Table(figures, states, ways, a.quick)
     table.print()
     print('# %.0f s' % (time.monotonic() - begin))
     return 1 if table.missed else 0
