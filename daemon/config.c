@@ -23,6 +23,7 @@
 #define PROTECT_MAX 65536U
 #define RETRIES_MAX 100U
 #define SECOND UINT64_C(1000000)
+#define ONLINE_RATIO_MAX 1000U
 #define DEADLINE_MAX (7 * 86400 * SECOND)
 #define PER_GIB_MAX (3600 * SECOND)
 #define HOOK_TIMEOUT_MIN (SECOND / 10)
@@ -49,6 +50,7 @@ static Config config_default(void) {
                 .virtio_serial_unplug = true,
                 .keep_free_bytes = UINT64_MAX,
                 .keep_node_memory = true,
+                .online_ratio = 3,
                 .deadline_usec = 60 * SECOND,
                 .deadline_per_gib_usec = 10 * SECOND,
                 .retries = 5,
@@ -110,6 +112,27 @@ static int set_try_kernel_zones(Config *config, const char *value) {
 
 static int set_keep_node_memory(Config *config, const char *value) {
         return set_bool(&config->keep_node_memory, config_default().keep_node_memory, value);
+}
+
+static int set_online_policy(Config *config, const char *value) {
+        const bool movable = strcmp(value, "movable") == 0;
+
+        if (!movable && *value && strcmp(value, "no") != 0)
+                return -EINVAL;
+        config->online_movable = movable;
+        return 0;
+}
+
+static int set_online_ratio(Config *config, const char *value) {
+        uint64_t n = config_default().online_ratio;
+        int r = *value ? parse_u64(value, 10, &n) : 0;
+
+        if (r < 0)
+                return r;
+        if (n == 0 || n > ONLINE_RATIO_MAX)
+                return -ERANGE;
+        config->online_ratio = (uint32_t) n;
+        return 0;
 }
 
 static int set_deadline(Config *config, const char *value) {
@@ -189,6 +212,8 @@ static const Setting settings[] = {
         { "Policy", "ProtectBlocks", set_protect_blocks },
         { "Policy", "TryKernelZones", set_try_kernel_zones },
         { "Policy", "KeepNodeMemory", set_keep_node_memory },
+        { "Policy", "OnlinePolicy", set_online_policy },
+        { "Policy", "OnlineMovableRatio", set_online_ratio },
         { "Unplug", "DeadlineSec", set_deadline },
         { "Unplug", "DeadlinePerGiBSec", set_deadline_per_gib },
         { "Unplug", "Retries", set_retries },

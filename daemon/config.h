@@ -15,6 +15,8 @@ typedef struct Config {
         size_t n_protected_blocks;
         bool try_kernel_zones;          /* [Policy] TryKernelZones= */
         bool keep_node_memory;          /* [Policy] KeepNodeMemory= */
+        bool online_movable;            /* [Policy] OnlinePolicy=movable */
+        uint32_t online_ratio;          /* [Policy] OnlineMovableRatio= */
         uint64_t deadline_usec;         /* [Unplug] DeadlineSec= */
         uint64_t deadline_per_gib_usec; /* [Unplug] DeadlinePerGiBSec= */
         uint32_t retries;               /* [Unplug] Retries= */

@@ -22,6 +22,7 @@
 #include "front/varlink.h"
 #include "manager.h"
 #include "policy.h"
+#include "request/onlining.h"
 #include "request/queue.h"
 #include "source/acpi.h"
 #include "util/cleanup.h"
@@ -44,6 +45,7 @@ struct Manager {
         Journal *journal;
         Hooks *hooks;
         Queue *queue;
+        Onlining *onlining;
         QueueSlot *slot;
         AcpiSource *acpi;
         VarlinkServer *varlink;
@@ -127,9 +129,11 @@ static void on_uevent(const Uevent *event, void *userdata) {
         if (event && strcmp(event->subsystem, "memory") != 0)
                 return;
         if (event && strncmp(event->devpath, prefix, strlen(prefix)) == 0 &&
-            parse_u64(event->devpath + strlen(prefix), 10, &block) >= 0 && block <= UINT32_MAX)
+            parse_u64(event->devpath + strlen(prefix), 10, &block) >= 0 && block <= UINT32_MAX) {
                 queue_block_changed(manager->queue, (uint32_t) block);
-        else
+                if (strcmp(event->action, "add") == 0)
+                        onlining_added(manager->onlining, (uint32_t) block);
+        } else
                 queue_invalidate_table(manager->queue);
 }
 
@@ -176,7 +180,6 @@ static void apply_virtio_serial(Manager *manager) {
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Manager *manager = userdata;
         Config config = {};
-        QueuePolicy policy;
         struct timespec now;
         int r;
 
@@ -191,9 +194,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
                 Config old = manager->config;
 
                 manager->config = config;
-                policy = policy_from_config(&manager->config, manager->hooks);
-                hooks_set_timeout(manager->hooks, manager->config.hook_timeout_usec);
-                queue_set_policy(manager->queue, &policy);
+                policy_apply(&manager->config, manager->hooks, manager->queue, manager->onlining);
                 apply_virtio_serial(manager);
                 config_clear(&old);
         }
@@ -261,14 +262,16 @@ static int start_queue(Manager *manager) {
         r = hooks_new(&manager->hooks, manager->event, manager->root_fd, /* owner= */ 0);
         if (r < 0)
                 return log_error_errno(r, "Failed to prepare for hooks: %s", strerror(-r));
-        hooks_set_timeout(manager->hooks, manager->config.hook_timeout_usec);
         policy = policy_from_config(&manager->config, manager->hooks);
         r = queue_new(&manager->queue, manager->event, manager->root_fd, manager->engine, manager->journal,
                       &policy);
         if (r >= 0)
                 r = queue_observe(manager->queue, on_job, manager, &manager->slot);
+        if (r >= 0)
+                r = onlining_new(&manager->onlining, manager->event, manager->engine, manager->queue);
         if (r < 0)
                 return log_error_errno(r, "Failed to start the queue: %s", strerror(-r));
+        policy_apply(&manager->config, manager->hooks, manager->queue, manager->onlining);
         return 0;
 }
 
@@ -469,6 +472,7 @@ Manager *manager_free(Manager *manager) {
         (void) acpi_source_free(manager->acpi);
         (void) uevent_monitor_free(manager->uevents);
         (void) queue_slot_free(manager->slot);
+        (void) onlining_free(manager->onlining);
         (void) queue_free(manager->queue);
         (void) hooks_free(manager->hooks);
         (void) engine_free(manager->engine);

@@ -20,3 +20,11 @@ QueuePolicy policy_from_config(const Config *config, Hooks *hooks) {
                 .hooks = hooks,
         };
 }
+
+void policy_apply(const Config *config, Hooks *hooks, Queue *queue, Onlining *onlining) {
+        QueuePolicy policy = policy_from_config(config, hooks);
+
+        queue_set_policy(queue, &policy);
+        hooks_set_timeout(hooks, config->hook_timeout_usec);
+        onlining_set_rule(onlining, (OnlineRule) { config->online_movable, config->online_ratio });
+}

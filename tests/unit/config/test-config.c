@@ -64,6 +64,8 @@ static void assert_same(const Config *a, const Config *b) {
         assert_true(a->keep_free_bytes == b->keep_free_bytes);
         assert_int_equal(a->n_protected_blocks, b->n_protected_blocks);
         assert_int_equal(a->try_kernel_zones, b->try_kernel_zones);
+        assert_int_equal(a->online_movable, b->online_movable);
+        assert_int_equal(a->online_ratio, b->online_ratio);
         assert_int_equal(a->keep_node_memory, b->keep_node_memory);
         assert_true(a->deadline_usec == b->deadline_usec);
         assert_true(a->deadline_per_gib_usec == b->deadline_per_gib_usec);
@@ -80,6 +82,8 @@ static void test_defaults(void **state) {
         assert_null(config.protected_blocks);
         assert_false(config.try_kernel_zones);
         assert_true(config.keep_node_memory);
+        assert_false(config.online_movable);
+        assert_int_equal(config.online_ratio, 3);
         assert_int_equal(config.deadline_usec, 60000000);
         assert_int_equal(config.deadline_per_gib_usec, 10000000);
         assert_int_equal(config.retries, 5);
@@ -118,13 +122,16 @@ static void test_shipped_file(void **state) {
         shown.retries = 99;
         shown.deadline_per_gib_usec = 99;
         shown.hook_timeout_usec = 99;
+        shown.online_movable = true;
+        shown.online_ratio = 99;
         parse(&shown, text);
         assert_same(&shown, &expected);
         assert_string_equal(warnings(), "");
         for (const char *const *key =
                      (const char *const[]){
                              "\n Acpi=", "\n VirtioSerial=", "\n KeepFreeBytes=", "\n ProtectBlocks=",
-                             "\n TryKernelZones=", "\n KeepNodeMemory=",
+                             "\n TryKernelZones=", "\n OnlinePolicy=",
+                             "\n OnlineMovableRatio=", "\n KeepNodeMemory=",
                              "\n DeadlineSec=", "\n DeadlinePerGiBSec=", "\n Retries=", "\n HookTimeoutSec=",
                              NULL };
              *key; key++)
@@ -137,6 +144,7 @@ static void test_values(void **state) {
         parse(&config,
               "[Sources]\nAcpi=off\n"
               "[Policy]\nKeepFreeBytes = 1.5G\nProtectBlocks=3,1\nProtectBlocks=2-3\nTryKernelZones=yes\n"
+              "OnlinePolicy=movable\nOnlineMovableRatio=7\n"
               "KeepNodeMemory=no\n"
               "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\nHookTimeoutSec=100ms\n");
         assert_false(config.source_acpi);
@@ -146,6 +154,8 @@ static void test_values(void **state) {
                 assert_int_equal(config.protected_blocks[i], i + 1);
         assert_true(config.try_kernel_zones);
         assert_false(config.keep_node_memory);
+        assert_true(config.online_movable);
+        assert_int_equal(config.online_ratio, 7);
         assert_int_equal(config.deadline_usec, 125000000);
         assert_int_equal(config.deadline_per_gib_usec, 0);
         assert_int_equal(config.retries, 0);
