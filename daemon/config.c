@@ -179,30 +179,38 @@ static size_t merge_blocks(const uint32_t *a, size_t n_a, const uint32_t *b, siz
 }
 
 /* A list adds to what was there, so that a drop-in can protect more; the empty list starts anew. */
-static int set_protect_blocks(Config *config, const char *value) {
+static int set_list(uint32_t **list, size_t *n_list, const char *value) {
         CLEANUP(freep) uint32_t *more = NULL, *all = NULL;
         size_t n_more, n;
         int r;
 
         if (!*value) {
-                free(config->protected_blocks);
-                config->protected_blocks = NULL;
-                config->n_protected_blocks = 0;
+                free(*list);
+                *list = NULL;
+                *n_list = 0;
                 return 0;
         }
         r = parse_block_list(value, PROTECT_MAX, &more, &n_more);
         if (r < 0)
                 return r;
-        all = calloc(config->n_protected_blocks + n_more, sizeof(*all));
+        all = calloc(*n_list + n_more, sizeof(*all));
         if (!all)
                 return -ENOMEM;
-        n = merge_blocks(config->protected_blocks, config->n_protected_blocks, more, n_more, all);
+        n = merge_blocks(*list, *n_list, more, n_more, all);
         if (n > PROTECT_MAX)
                 return -E2BIG;
-        free(config->protected_blocks);
-        config->protected_blocks = STEAL_PTR(all);
-        config->n_protected_blocks = n;
+        free(*list);
+        *list = STEAL_PTR(all);
+        *n_list = n;
         return 0;
+}
+
+static int set_protect_blocks(Config *config, const char *value) {
+        return set_list(&config->protected_blocks, &config->n_protected_blocks, value);
+}
+
+static int set_protect_nodes(Config *config, const char *value) {
+        return set_list(&config->protected_nodes, &config->n_protected_nodes, value);
 }
 
 static const Setting settings[] = {
@@ -210,6 +218,7 @@ static const Setting settings[] = {
         { "Sources", "VirtioSerial", set_virtio_serial },
         { "Policy", "KeepFreeBytes", set_keep_free },
         { "Policy", "ProtectBlocks", set_protect_blocks },
+        { "Policy", "ProtectNodes", set_protect_nodes },
         { "Policy", "TryKernelZones", set_try_kernel_zones },
         { "Policy", "KeepNodeMemory", set_keep_node_memory },
         { "Policy", "OnlinePolicy", set_online_policy },
@@ -440,6 +449,7 @@ int config_load(int root_fd, Config *ret) {
 
 void config_clear(Config *config) {
         free(config->protected_blocks);
+        free(config->protected_nodes);
         free(config->user);
         *config = (Config) {};
 }

@@ -13,6 +13,8 @@ typedef struct Config {
         uint64_t keep_free_bytes;       /* [Policy] KeepFreeBytes=; UINT64_MAX: default floor */
         uint32_t *protected_blocks;     /* [Policy] ProtectBlocks=; sorted */
         size_t n_protected_blocks;
+        uint32_t *protected_nodes;      /* [Policy] ProtectNodes=; sorted */
+        size_t n_protected_nodes;
         bool try_kernel_zones;          /* [Policy] TryKernelZones= */
         bool keep_node_memory;          /* [Policy] KeepNodeMemory= */
         bool online_movable;            /* [Policy] OnlinePolicy=movable */

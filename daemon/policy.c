@@ -10,6 +10,8 @@ QueuePolicy policy_from_config(const Config *config, Hooks *hooks) {
                         .keep_free_bytes = config->keep_free_bytes,
                         .protected_blocks = config->protected_blocks,
                         .n_protected = config->n_protected_blocks,
+                        .protected_nodes = config->protected_nodes,
+                        .n_protected_nodes = config->n_protected_nodes,
                         .try_kernel_zones = config->try_kernel_zones,
                         .empty_nodes = !config->keep_node_memory,
                 },

@@ -37,6 +37,11 @@ static bool contains(const uint32_t *sorted, size_t n, uint32_t index) {
         return n > 0 && bsearch(&index, sorted, n, sizeof(*sorted), compare_indices);
 }
 
+static bool is_on_protected_node(const Block *block, const GuardPolicy *policy) {
+        return block->node >= 0 &&
+                        contains(policy->protected_nodes, policy->n_protected_nodes, (uint32_t) block->node);
+}
+
 Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
         switch (block->state) {
         case BLOCK_OFFLINE:
@@ -52,7 +57,8 @@ Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
         }
         if (contains(policy->busy_blocks, policy->n_busy, block->index))
                 return VERDICT_BUSY;
-        if (contains(policy->protected_blocks, policy->n_protected, block->index))
+        if (contains(policy->protected_blocks, policy->n_protected, block->index) ||
+            is_on_protected_node(block, policy))
                 return VERDICT_GUARDED;
         if (block->zone == ZONE_NONE || block->zone == ZONE_DEVICE)
                 return VERDICT_UNMOVABLE;
@@ -66,6 +72,9 @@ Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
 static int guarded_reason(const Block *block, const GuardPolicy *policy, char **ret) {
         if (contains(policy->protected_blocks, policy->n_protected, block->index))
                 return sentence(ret, "protected by the configuration (ProtectBlocks=)");
+        if (is_on_protected_node(block, policy))
+                return sentence(ret, "on node %d, which is protected by the configuration (ProtectNodes=)",
+                                block->node);
         return sentence(ret,
                         "in zone %s, where the kernel keeps its own data; only zone Movable is tried "
                         "(TryKernelZones=)",

@@ -35,6 +35,8 @@ typedef struct GuardPolicy {
         uint64_t keep_free_bytes;       /* reserve after removal; UINT64_MAX: the default floor */
         const uint32_t *protected_blocks; /* sorted */
         size_t n_protected;
+        const uint32_t *protected_nodes; /* sorted */
+        size_t n_protected_nodes;
         const uint32_t *busy_blocks;    /* part of jobs under way or set aside; sorted */
         size_t n_busy;
         const GuardFailure *failures;   /* sorted by block */

@@ -63,6 +63,7 @@ static void assert_same(const Config *a, const Config *b) {
         assert_int_equal(a->virtio_serial_unplug, b->virtio_serial_unplug);
         assert_true(a->keep_free_bytes == b->keep_free_bytes);
         assert_int_equal(a->n_protected_blocks, b->n_protected_blocks);
+        assert_int_equal(a->n_protected_nodes, b->n_protected_nodes);
         assert_int_equal(a->try_kernel_zones, b->try_kernel_zones);
         assert_int_equal(a->online_movable, b->online_movable);
         assert_int_equal(a->online_ratio, b->online_ratio);
@@ -130,7 +131,7 @@ static void test_shipped_file(void **state) {
         for (const char *const *key =
                      (const char *const[]){
                              "\n Acpi=", "\n VirtioSerial=", "\n KeepFreeBytes=", "\n ProtectBlocks=",
-                             "\n TryKernelZones=", "\n OnlinePolicy=",
+                             "\n TryKernelZones=", "\n OnlinePolicy=", "\n ProtectNodes=",
                              "\n OnlineMovableRatio=", "\n KeepNodeMemory=",
                              "\n DeadlineSec=", "\n DeadlinePerGiBSec=", "\n Retries=", "\n HookTimeoutSec=",
                              NULL };
@@ -144,7 +145,7 @@ static void test_values(void **state) {
         parse(&config,
               "[Sources]\nAcpi=off\n"
               "[Policy]\nKeepFreeBytes = 1.5G\nProtectBlocks=3,1\nProtectBlocks=2-3\nTryKernelZones=yes\n"
-              "OnlinePolicy=movable\nOnlineMovableRatio=7\n"
+              "OnlinePolicy=movable\nOnlineMovableRatio=7\nProtectNodes=2\nProtectNodes=0\n"
               "KeepNodeMemory=no\n"
               "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\nHookTimeoutSec=100ms\n");
         assert_false(config.source_acpi);
@@ -156,6 +157,8 @@ static void test_values(void **state) {
         assert_false(config.keep_node_memory);
         assert_true(config.online_movable);
         assert_int_equal(config.online_ratio, 7);
+        assert_int_equal(config.n_protected_nodes, 2);
+        assert_true(config.protected_nodes[0] == 0 && config.protected_nodes[1] == 2);
         assert_int_equal(config.deadline_usec, 125000000);
         assert_int_equal(config.deadline_per_gib_usec, 0);
         assert_int_equal(config.retries, 0);

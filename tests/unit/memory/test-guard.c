@@ -37,7 +37,7 @@ static void check(const BlockTable *table, uint32_t index, const GuardPolicy *po
 
 static void test_blocks(void **state) {
         BlockTable *table = table_new("FmM?PKNog", 40);
-        uint32_t busy[] = { 41, 42 }, protected[] = { 40, 41 };
+        uint32_t busy[] = { 41, 42 }, protected[] = { 40, 41 }, nodes[] = { 1, 3 };
         GuardPolicy policy = plain();
 
         check(table, 40, &policy, VERDICT_FREE, NULL);
@@ -58,6 +58,13 @@ static void test_blocks(void **state) {
         check(table, 40, &policy, VERDICT_GUARDED, "ProtectBlocks=");
         check(table, 41, &policy, VERDICT_BUSY, "job");
         check(table, 42, &policy, VERDICT_BUSY, "job");
+        policy.protected_nodes = nodes;
+        policy.n_protected_nodes = 2;
+        check(table, 43, &policy, VERDICT_MOVABLE, NULL);
+        block_table_find(table, 43)->node = 3;
+        check(table, 43, &policy, VERDICT_GUARDED, "on node 3, which is protected by the configuration (");
+        block_table_find(table, 43)->node = -1; /* not known: no reason to protect it */
+        check(table, 43, &policy, VERDICT_MOVABLE, NULL);
         block_table_find(table, 40)->state = BLOCK_ABSENT;
         check(table, 40, &policy, VERDICT_ABSENT, "not there");
         block_table_find(table, 43)->zone = ZONE_DEVICE;
