@@ -62,8 +62,16 @@ class Machine:
                     raise AssertionError(log.read_text())
                 os.sched_yield()
 
-    def end(self):
+    def stop(self):
         self.daemon.send_signal(signal.SIGTERM)
-        code = self.daemon.wait(PATIENCE)
+        return self.daemon.wait(PATIENCE)
+
+    def restart(self):
+        if self.stop() != 0:
+            raise AssertionError(self.log.read_text())
+        self.start()
+
+    def end(self):
+        code = self.stop()
         self.directory.cleanup()
         return code
