@@ -17,6 +17,7 @@
 
 #include "config.h"
 #include "engine/engine.h"
+#include "engine/owners.h"
 #include "front/dbus.h"
 #include "front/serial.h"
 #include "front/varlink.h"
@@ -29,7 +30,6 @@
 #include "util/log.h"
 #include "util/message-ids.h"
 #include "util/sysfs.h"
-#include "util/text.h"
 #include "util/uevent.h"
 
 /* Without a bus the service is ready all the same, after this long. */
@@ -414,6 +414,7 @@ static void fill_context(Manager *manager) {
         manager->context.engine = manager->engine;
         manager->context.hooks = manager->hooks;
         manager->context.root_fd = manager->root_fd;
+        manager->context.owners_socket = OWNERS_SOCKET;
         manager->context.version = MEMUNPLUG_VERSION;
         manager->context.hypervisor = manager->hypervisor[0] ? manager->hypervisor : NULL;
         manager->context.health = (const char *const *) manager->health;

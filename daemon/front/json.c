@@ -69,21 +69,27 @@ static json_object *blocker_new(uint64_t address, uint32_t class, int32_t ref_co
         return STEAL_PTR(o);
 }
 
+int json_blocker_add_owner(json_object *blocker, const char *owner, const int32_t *pids, size_t n_pids) {
+        json_object *array;
+        int r;
+
+        r = add_text(blocker, "owner", owner);
+        if (r < 0 || n_pids == 0)
+                return r;
+        array = json_object_new_array();
+        r = json_add(blocker, "pids", array);
+        for (size_t i = 0; r >= 0 && i < n_pids; i++)
+                r = append(array, json_object_new_int64(pids[i]));
+        return r;
+}
+
 json_object *json_from_blocker(const JobBlocker *blocker) {
         CLEANUP(json_putp) json_object *o = blocker_new(blocker->address, blocker->class, blocker->ref_count,
                                                         blocker->map_count);
-        json_object *pids;
-        int r;
 
-        if (!o || add_text(o, "owner", blocker->owner) < 0)
+        if (!o || json_blocker_add_owner(o, blocker->owner, blocker->pids, blocker->n_pids) < 0)
                 return NULL;
-        if (blocker->n_pids == 0)
-                return STEAL_PTR(o);
-        pids = json_object_new_array();
-        r = json_add(o, "pids", pids);
-        for (size_t i = 0; r >= 0 && i < blocker->n_pids; i++)
-                r = append(pids, json_object_new_int64(blocker->pids[i]));
-        return r < 0 ? NULL : STEAL_PTR(o);
+        return STEAL_PTR(o);
 }
 
 static int job_add_outcome(json_object *o, const Job *job) {

@@ -3,6 +3,7 @@
  * operation-arguments.c what callers may say, the others each a group of operations. */
 #pragma once
 
+#include "engine/owners.h"
 #include "front/operation.h"
 #include "util/cleanup.h"
 
@@ -44,10 +45,12 @@ struct OperationCall {
         bool over;               /* the last answer was given, or cannot be */
         void (*resume)(OperationCall *call);
 
+        json_object *held;       /* not sent yet: an item of a list that may be the last; Explain's answer */
+        OwnersQuery *naming;     /* Explain: who has the pages */
+
         /* Lists */
         OperationId list;
         uint64_t position;       /* where the next item is */
-        json_object *held;       /* the item before it, not sent: it may be the last one */
 
         /* Streams of jobs */
         QueueSlot *observer;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The operations that look: the state of the service, and what is in one block. */
+/* The state of the service. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,32 +115,4 @@ int operation_get_status(OperationCall *call) {
         if (r >= 0)
                 r = add_health(o, context, error);
         return operation_answer(call, r < 0 ? NULL : STEAL_PTR(o));
-}
-
-int operation_explain(OperationCall *call, const OperationArguments *arguments) {
-        CLEANUP(engine_survey_clear) EngineSurvey survey = {};
-        CLEANUP(freep) char *reason = NULL;
-        const GuardPolicy *policy;
-        const BlockTable *table;
-        const Block *block;
-        Verdict verdict;
-        int r;
-
-        r = queue_table(call->context->queue, &table, &policy);
-        if (r < 0)
-                return operation_answer_failure(call, r, "Cannot read the memory blocks");
-        block = block_table_find(table, arguments->block);
-        if (!block)
-                return operation_answer_error_number(call, ERROR_NO_SUCH_BLOCK, "block", arguments->block);
-        r = guard_block(table, block, policy, &verdict, &reason);
-        if (r < 0)
-                return operation_answer_failure(call, r, "Cannot judge the block");
-        /* Only what is online has pages, and only the module can look at them. */
-        if (block->state == BLOCK_ONLINE) {
-                r = engine_survey_block(call->context->engine, table, block->index, OPERATION_BLOCKERS_MAX,
-                                        &survey);
-                if (r < 0 && r != -EOPNOTSUPP)
-                        return operation_answer_failure(call, r, "Cannot look into the block");
-        }
-        return operation_answer(call, json_from_survey(&survey, verdict, reason));
 }

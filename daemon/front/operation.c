@@ -111,6 +111,7 @@ OperationCall *operation_call_free(OperationCall *call) {
                 return NULL;
         (void) queue_slot_free(call->observer);
         (void) sd_event_source_disable_unref(call->timer);
+        (void) owners_query_free(call->naming);
         json_putp(&call->held);
         free(call->watches);
         free(call->blocks);

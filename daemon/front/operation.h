@@ -48,6 +48,7 @@ typedef struct OperationContext {
         Engine *engine;
         Hooks *hooks;                 /* or NULL */
         int root_fd;
+        const char *owners_socket;    /* where to ask who has a page, or NULL: do not ask */
         const char *version;
         const char *hypervisor;       /* or NULL */
         bool acpi_active;

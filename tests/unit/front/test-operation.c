@@ -10,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -281,6 +284,104 @@ static void test_explain(void **state) {
                "\"blockers\":[]}\n");
 }
 
+#define EXPLAINED                                                                                            \
+        "last {\"verdict\":\"movable\",\"classes\":[{\"class\":\"free\",\"bytes\":104857600},"                   \
+        "{\"class\":\"pinned\",\"bytes\":4096}],\"blockers\":[{\"physicalAddress\":4096,"                       \
+        "\"class\":\"pinned\",\"refCount\":3,\"mapCount\":1"
+
+/* Where memunplug-owners would listen. */
+static int owners_listen(Test *t, char *ret_path) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        strcpy(ret_path, "/tmp/test-operation-XXXXXX");
+        assert_non_null(mkdtemp(ret_path));
+        strcat(ret_path, "/owners");
+        strcpy(address.sun_path, ret_path);
+        assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+        assert_int_equal(listen(fd, 1), 0);
+        t->context.owners_socket = ret_path;
+        return fd;
+}
+
+static void owners_end(int fd, char *path) {
+        (void) close(fd);
+        assert_int_equal(unlink(path), 0);
+        *strrchr(path, '/') = '\0';
+        assert_int_equal(rmdir(path), 0);
+}
+
+static int owners_accept(Test *t, int listener, OwnersRequest *ret) {
+        uint8_t data[OWNERS_REQUEST_SIZE];
+        int fd;
+
+        assert_true(sd_event_run(t->context.event, UINT64_MAX) > 0);
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(recv(fd, data, sizeof(data), MSG_WAITALL), sizeof(data));
+        assert_int_equal(owners_request_decode(data, sizeof(data), 4096, ret), 0);
+        return fd;
+}
+
+static void test_explain_names(void **state) {
+        uint8_t data[OWNERS_REPLY_SIZE];
+        OwnersRequest request;
+        OwnersReply reply;
+        Test *t = *state;
+        char path[64];
+        int fd, listener = owners_listen(t, path);
+
+        assert_int_equal(run(t, "Explain", "{\"block\":32}", false), 0);
+        assert_non_null(t->call); /* nothing is said before the names are there */
+        expect_log(t, "");
+        fd = owners_accept(t, listener, &request);
+        assert_int_equal(request.n_addresses, 1);
+        assert_int_equal(request.addresses[0], 4096);
+        owners_reply_init(&reply, &request);
+        assert_true(owners_reply_add(&reply, 0, 4242, "holder"));
+        assert_true(owners_reply_add(&reply, 0, 4243, "other"));
+        reply.last = reply.complete = true;
+        assert_int_equal(owners_reply_encode(&reply, data), 0);
+        assert_int_equal(send(fd, data, sizeof(data), MSG_NOSIGNAL), sizeof(data));
+        while (t->call)
+                assert_true(sd_event_run(t->context.event, UINT64_MAX) > 0);
+        expect_log(t, EXPLAINED ",\"owner\":\"holder\",\"pids\":[4242,4243]}]}\n");
+        (void) close(fd);
+        owners_end(listener, path);
+}
+
+/* Nobody there, nobody who answers, a caller who leaves, and a job that is under way and asks first. */
+static void test_explain_without_names(void **state) {
+        OwnersRequest request;
+        Test *t = *state;
+        char path[64];
+        int fd, listener = owners_listen(t, path);
+
+        assert_int_equal(run(t, "Explain", "{\"block\":32}", false), 0);
+        (void) close(owners_accept(t, listener, &request));
+        while (t->call)
+                assert_true(sd_event_run(t->context.event, UINT64_MAX) > 0);
+        expect_log(t, EXPLAINED "}]}\n");
+
+        assert_int_equal(run(t, "Explain", "{\"block\":32}", false), 0);
+        fd = owners_accept(t, listener, &request);
+        t->call = operation_call_free(t->call);
+        (void) close(fd);
+        let_pass(t, 10000);
+        expect_log(t, "");
+
+        owners_end(listener, path);
+        assert_int_equal(run(t, "Explain", "{\"block\":32}", false), 0);
+        while (t->call)
+                assert_true(sd_event_run(t->context.event, UINT64_MAX) > 0);
+        expect_log(t, EXPLAINED "}]}\n");
+
+        (void) fake_queue_add_job(&t->queue, JOB_EVACUATING);
+        t->context.owners_socket = "/nonexistent/owners";
+        expect(t, "Explain", "{\"block\":32}", false, EXPLAINED "}]}\n"); /* at once */
+}
+
 static void test_diagnose(void **state) {
         JobBlocker blockers[] = { { .address = 0x5000, .class = MEMUNPLUG_CLASS_PINNED, .owner = "holder",
                                     .pids = { 7 }, .n_pids = 1 },
@@ -326,6 +427,8 @@ int main(void) {
                 TEST(test_accepted),
                 TEST(test_cancel),
                 TEST(test_explain),
+                TEST(test_explain_names),
+                TEST(test_explain_without_names),
                 TEST(test_diagnose),
         };
 
