@@ -55,6 +55,11 @@ static int device_release_gated(struct file *file, void *arg)
 	return mu_gate_release(file, arg);
 }
 
+static int device_virtio_mem(struct file *file, void *arg)
+{
+	return mu_virtio_mem(arg);
+}
+
 /* The sizes of the first version, as contract: the least that is accepted. */
 #define INFO_SIZE_VER0		40
 #define EVACUATE_SIZE_VER0	56
@@ -62,6 +67,7 @@ static int device_release_gated(struct file *file, void *arg)
 #define GATE_SIZE_VER0		16
 #define ANSWER_SIZE_VER0	32
 #define RELEASE_SIZE_VER0	32
+#define VIRTIO_MEM_SIZE_VER0	72
 
 static_assert(sizeof(struct memunplug_info) == INFO_SIZE_VER0);
 static_assert(sizeof(struct memunplug_evacuate) == EVACUATE_SIZE_VER0);
@@ -69,6 +75,7 @@ static_assert(sizeof(struct memunplug_survey) == SURVEY_SIZE_VER0);
 static_assert(sizeof(struct memunplug_gate) == GATE_SIZE_VER0);
 static_assert(sizeof(struct memunplug_answer) == ANSWER_SIZE_VER0);
 static_assert(sizeof(struct memunplug_release) == RELEASE_SIZE_VER0);
+static_assert(sizeof(struct memunplug_virtio_mem) == VIRTIO_MEM_SIZE_VER0);
 static_assert(sizeof(struct memunplug_page) == 32);
 static_assert(sizeof(struct memunplug_event) == 56);
 
@@ -86,6 +93,7 @@ static const struct device_call device_calls[] = {
 	{ MEMUNPLUG_IOC_GATE, GATE_SIZE_VER0, device_gate },
 	{ MEMUNPLUG_IOC_ANSWER, ANSWER_SIZE_VER0, device_answer },
 	{ MEMUNPLUG_IOC_RELEASE, RELEASE_SIZE_VER0, device_release_gated },
+	{ MEMUNPLUG_IOC_VIRTIO_MEM, VIRTIO_MEM_SIZE_VER0, device_virtio_mem },
 };
 
 /* The structure of any command. */
@@ -96,6 +104,7 @@ union device_arg {
 	struct memunplug_gate gate;
 	struct memunplug_answer answer;
 	struct memunplug_release release;
+	struct memunplug_virtio_mem virtio_mem;
 };
 
 static const struct device_call *device_find_call(unsigned int command)

@@ -163,6 +163,9 @@ void mu_gate_close(struct file *file);
 ssize_t mu_gate_read(struct file *file, char __user *buf, size_t size);
 __poll_t mu_gate_poll(struct file *file, poll_table *wait);
 
+/* virtio_mem.c: sizes of virtio-mem devices */
+int mu_virtio_mem(struct memunplug_virtio_mem *arg);
+
 /* device.c */
 int mu_device_init(void);
 void mu_device_exit(void);

@@ -51,7 +51,7 @@ static bool test_unknown_commands(const Machine *m) {
                 _IOWR(MEMUNPLUG_IOC_TYPE, 0, struct memunplug_info),
                 _IOW(MEMUNPLUG_IOC_TYPE, 1, struct memunplug_evacuate),
                 _IOR(MEMUNPLUG_IOC_TYPE, 2, struct memunplug_survey),
-                _IOWR(MEMUNPLUG_IOC_TYPE, 6, struct memunplug_gate),
+                _IOWR(MEMUNPLUG_IOC_TYPE, 7, struct memunplug_gate),
                 _IOWR(MEMUNPLUG_IOC_TYPE, 255, struct memunplug_gate),
                 _IOWR(MEMUNPLUG_IOC_TYPE + 1, 3, struct memunplug_gate),
                 0, ~0U, 0x5401 /* TCGETS */,
@@ -68,6 +68,7 @@ static bool test_bad_pointers(const Machine *m) {
         static const unsigned long commands[] = {
                 MEMUNPLUG_IOC_GET_INFO, MEMUNPLUG_IOC_EVACUATE, MEMUNPLUG_IOC_SURVEY,
                 MEMUNPLUG_IOC_GATE, MEMUNPLUG_IOC_ANSWER, MEMUNPLUG_IOC_RELEASE,
+                MEMUNPLUG_IOC_VIRTIO_MEM,
         };
         char *pages = mmap(NULL, 2 * PAGE, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
         bool ok = true;
@@ -95,6 +96,7 @@ static bool test_sizes(const Machine *m) {
                 { _IOC_READ|_IOC_WRITE, 3, sizeof(struct memunplug_gate) },
                 { _IOC_WRITE, 4, sizeof(struct memunplug_answer) },
                 { _IOC_WRITE, 5, sizeof(struct memunplug_release) },
+                { _IOC_READ|_IOC_WRITE, 6, sizeof(struct memunplug_virtio_mem) },
         };
         static unsigned char buffer[16384];
         bool ok = true;

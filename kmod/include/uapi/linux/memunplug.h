@@ -2,7 +2,7 @@
 /*
  * memunplug: contract between memunplug.ko and user space.
  *
- * The module offers /dev/memunplug (misc device, mode 0600). It does the three
+ * The module offers /dev/memunplug (misc device, mode 0600). It does the few
  * things user space cannot do, and keeps no jobs:
  *
  *  EVACUATE  empties one contiguous physical range of one zone by page
@@ -17,6 +17,8 @@
  *            the file as events. ANSWER tells the platform how it goes (_OST),
  *            RELEASE hands one device back to the kernel's own eject path.
  *            Closing the file gives everything back, and answers what is open.
+ *  VIRTIO_MEM reads what the hypervisor wants of a virtio-mem device, and what the
+ *            device has. It changes nothing.
  *
  * All addresses and sizes are bytes of guest physical memory, times are
  * CLOCK_MONOTONIC nanoseconds. Structures may grow at the end: the kernel takes
@@ -280,11 +282,38 @@ struct memunplug_event {
 	__u32 reserved;
 };
 
+/**
+ * struct memunplug_virtio_mem - sizes of a virtio-mem device (VIRTIO_MEM)
+ * @name: in: device name on the virtio bus ("virtio3"), NUL padded
+ * @flags: in: 0
+ * @reserved: in: 0
+ * @start: out: first byte of the device's region
+ * @region_size: out: what it can have at most
+ * @block_size: out: granularity of the sizes
+ * @requested_size: out: what the hypervisor wants it to have
+ * @plugged_size: out: what it has
+ *
+ * Errors: ENODEV no virtio-mem device of this name has a driver, or it is on a bus
+ * other than PCI and platform; EBUSY its driver comes or goes at this moment.
+ */
+struct memunplug_virtio_mem {
+	char name[MEMUNPLUG_NAME_SIZE];
+	__u32 flags;
+	__u32 reserved;
+	__u64 start;
+	__u64 region_size;
+	__u64 block_size;
+	__u64 requested_size;
+	__u64 plugged_size;
+};
+
 #define MEMUNPLUG_IOC_GET_INFO	_IOR(MEMUNPLUG_IOC_TYPE, 0, struct memunplug_info)
 #define MEMUNPLUG_IOC_EVACUATE	_IOWR(MEMUNPLUG_IOC_TYPE, 1, struct memunplug_evacuate)
 #define MEMUNPLUG_IOC_SURVEY	_IOWR(MEMUNPLUG_IOC_TYPE, 2, struct memunplug_survey)
 #define MEMUNPLUG_IOC_GATE	_IOWR(MEMUNPLUG_IOC_TYPE, 3, struct memunplug_gate)
 #define MEMUNPLUG_IOC_ANSWER	_IOW(MEMUNPLUG_IOC_TYPE, 4, struct memunplug_answer)
 #define MEMUNPLUG_IOC_RELEASE	_IOW(MEMUNPLUG_IOC_TYPE, 5, struct memunplug_release)
+#define MEMUNPLUG_IOC_VIRTIO_MEM \
+	_IOWR(MEMUNPLUG_IOC_TYPE, 6, struct memunplug_virtio_mem)
 
 #endif /* _UAPI_LINUX_MEMUNPLUG_H */
