@@ -58,6 +58,22 @@ static void add_device(Table *table, json_object *device) {
         table_string(table, device, "reason");
 }
 
+/* Two columns more, which are only there when some device has something in them: rows are wide already. */
+static void add_device_with_sizes(Table *table, json_object *device) {
+        table_size(table, device, "requestedBytes");
+        table_size(table, device, "pluggedBytes");
+        add_device(table, device);
+}
+
+static bool has_sizes(json_object *devices) {
+        uint64_t bytes;
+
+        for (size_t i = 0; i < json_object_array_length(devices); i++)
+                if (field_uint(json_object_array_get_idx(devices, i), "requestedBytes", &bytes))
+                        return true;
+        return false;
+}
+
 static void add_job(Table *table, json_object *json) {
         char percent[16], created[OUTPUT_TIME_MAX];
         uint64_t at;
@@ -79,14 +95,9 @@ static void add_job(Table *table, json_object *json) {
         table_string(table, json, "reason");
 }
 
-static int list(const Ctl *ctl, const List *what) {
-        CLEANUP(json_putp) json_object *array = NULL;
+static int print(const Ctl *ctl, const List *what, json_object *array) {
         CLEANUP(table_freep) Table *table = NULL;
-        int code;
 
-        code = talk_list(ctl, what->method, what->member, &array);
-        if (code != CTL_DONE)
-                return code;
         if (ctl->json != CTL_JSON_OFF)
                 return output_json(ctl, array);
         if (table_new(&table, ctl, stdout, what->columns, what->n_columns) < 0)
@@ -96,6 +107,14 @@ static int list(const Ctl *ctl, const List *what) {
                 what->add(table, json_object_array_get_idx(array, i));
         }
         return table_print(table, what->noun, what->nouns);
+}
+
+static int list(const Ctl *ctl, const List *what) {
+        CLEANUP(json_putp) json_object *array = NULL;
+        int code;
+
+        code = talk_list(ctl, what->method, what->member, &array);
+        return code == CTL_DONE ? print(ctl, what, array) : code;
 }
 
 int verb_blocks(const Ctl *ctl, char **args, size_t n_args) {
@@ -119,20 +138,28 @@ int verb_blocks(const Ctl *ctl, char **args, size_t n_args) {
 
 int verb_devices(const Ctl *ctl, char **args, size_t n_args) {
         static const TableColumn columns[] = {
+                { "REQUESTED", TABLE_RIGHT }, { "PLUGGED", TABLE_RIGHT },
                 { "NAME", 0 },           { "KIND", 0 },
                 { "FIRST", TABLE_RIGHT }, { "BLOCKS", TABLE_RIGHT },
                 { "SIZE", TABLE_RIGHT }, { "ONLINE", TABLE_RIGHT },
                 { "MOVE", TABLE_RIGHT }, { "NODE", TABLE_RIGHT },
                 { "VERDICT", 0 },        { "REASON", TABLE_WRAP },
         };
-        static const List what = {
+        static const List all = {
                 "org.memunplug.ListDevices", "device", "device", "devices",
-                columns, sizeof(columns) / sizeof(columns[0]), add_device,
+                columns, sizeof(columns) / sizeof(columns[0]), add_device_with_sizes,
         };
+        static const List few = {
+                "org.memunplug.ListDevices", "device", "device", "devices",
+                columns + 2, sizeof(columns) / sizeof(columns[0]) - 2, add_device,
+        };
+        CLEANUP(json_putp) json_object *array = NULL;
+        int code;
 
         (void) args;
         (void) n_args;
-        return list(ctl, &what);
+        code = talk_list(ctl, few.method, few.member, &array);
+        return code == CTL_DONE ? print(ctl, has_sizes(array) ? &all : &few, array) : code;
 }
 
 int verb_jobs(const Ctl *ctl, char **args, size_t n_args) {

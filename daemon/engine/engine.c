@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/op.h"
+#include "engine/virtio-mem.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
@@ -363,6 +364,9 @@ int engine_survey_table(Engine *engine, BlockTable *table) {
 
         if (!engine->kmod || !kmod_can_survey(engine->kmod))
                 return -EOPNOTSUPP;
+        r = virtio_mem_fill(engine->kmod, engine->root_fd, table);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < table->n_blocks; i++) {
                 Block *block = &table->blocks[i];
                 EngineSurvey survey = {};

@@ -229,6 +229,23 @@ int kmod_release(const Kmod *kmod, const char *device) {
         return r < 0 ? r : 1;
 }
 
+int kmod_virtio_mem(const Kmod *kmod, const char *device, struct memunplug_virtio_mem *ret) {
+        struct memunplug_virtio_mem call = {};
+        int r;
+
+        if (strlen(device) >= sizeof(call.name))
+                return -ENODEV;
+        memcpy(call.name, device, strlen(device));
+        r = kmod->ops->ioctl(kmod->fd, MEMUNPLUG_IOC_VIRTIO_MEM, &call);
+        if (r < 0)
+                return r;
+        if (!is_power_of_two(call.block_size) || call.plugged_size > call.region_size ||
+            call.requested_size > call.region_size || call.region_size > UINT64_MAX - call.start)
+                return -EBADMSG;
+        *ret = call;
+        return 0;
+}
+
 int kmod_take_back(const Kmod *kmod) {
         struct memunplug_gate call = { .hold = 1 };
 

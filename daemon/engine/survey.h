@@ -27,7 +27,8 @@ typedef struct EngineSurvey {
         size_t n_blockers;
 } EngineSurvey;
 
-/* Fills used_bytes and unmovable_bytes of online blocks. -EOPNOTSUPP without the module. */
+/* Fills used_bytes and unmovable_bytes of online blocks, and what virtio-mem devices have. -EOPNOTSUPP
+ * without the module. */
 int engine_survey_table(Engine *engine, BlockTable *table);
 int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
                         EngineSurvey *ret);

@@ -213,6 +213,8 @@ json_object *json_from_device(const BlockTable *table, const Device *device, con
             add_uint(o, "onlineBytes", device->online_bytes) < 0 ||
             add_int_unless(o, "node", device->node, -1) < 0 ||
             add_uint_unless(o, "moveBytes", device_move_bytes(table, device), BLOCK_USAGE_UNKNOWN) < 0 ||
+            (device->target_known && (add_uint(o, "requestedBytes", device->requested_bytes) < 0 ||
+                                      add_uint(o, "pluggedBytes", device->plugged_bytes) < 0)) ||
             add_verdict(o, verdict, reason) < 0)
                 return NULL;
         return STEAL_PTR(o);

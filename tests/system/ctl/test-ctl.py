@@ -123,6 +123,10 @@ def test_devices():
     check(one("ListDevices", says({"device": DEVICE}), "devices"), 0,
           "NAME       KIND      FIRST BLOCKS SIZE ONLINE MOVE NODE VERDICT REASON\n"
           "PNP0C80:00 acpi_dimm    40      8   1G   512M 300M    0 movable -\n\n1 device listed.\n")
+    virtio_mem = DEVICE | {"name": "virtio3", "kind": "virtio_mem", "requestedBytes": 0, "pluggedBytes": 300 * M}
+    check(one("ListDevices", says({"device": virtio_mem}), "devices"), 0,
+          "REQUESTED PLUGGED NAME    KIND       FIRST BLOCKS SIZE ONLINE MOVE NODE VERDICT REASON\n"
+          "       0B    300M virtio3 virtio_mem    40      8   1G   512M 300M    0 movable -\n\n1 device listed.\n")
 
 
 def test_jobs():

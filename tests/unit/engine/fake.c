@@ -131,6 +131,15 @@ static int fake_survey(struct memunplug_survey *call) {
         return 0;
 }
 
+static int fake_virtio_mem(struct memunplug_virtio_mem *call) {
+        if (fake_module->virtio_mem_error < 0)
+                return fake_module->virtio_mem_error;
+        if (strcmp(call->name, fake_module->virtio_mem.name) != 0)
+                return -ENODEV;
+        *call = fake_module->virtio_mem;
+        return 0;
+}
+
 static int fake_ioctl(int fd, unsigned long request, void *argument) {
         switch (request) {
         case MEMUNPLUG_IOC_GET_INFO:
@@ -145,6 +154,8 @@ static int fake_ioctl(int fd, unsigned long request, void *argument) {
         case MEMUNPLUG_IOC_GATE:
                 fake_module->n_gate++;
                 return fake_module->gate_error;
+        case MEMUNPLUG_IOC_VIRTIO_MEM:
+                return fake_virtio_mem(argument);
         }
         return -ENOTTY;
 }

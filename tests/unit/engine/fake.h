@@ -19,7 +19,7 @@ typedef struct FakeModule {
         uint64_t pinned[FAKE_BLOCKS];
         uint64_t offline[FAKE_BLOCKS]; /* PageOffline */
         int node[FAKE_BLOCKS];         /* a range of two is -EXDEV */
-        int open_error, info_error, evacuate_error, survey_error, release_error, gate_error;
+        int open_error, info_error, evacuate_error, survey_error, release_error, gate_error, virtio_mem_error;
         bool fail_selftest;            /* at the first EVACUATE */
         bool hang;                     /* EVACUATE does not return */
         uint32_t spill_to;             /* what moves goes to this block, unless it is 0 or in the range */
@@ -29,6 +29,7 @@ typedef struct FakeModule {
         uint64_t starts[FAKE_CALLS_MAX], sizes[FAKE_CALLS_MAX];
         struct memunplug_survey survey;     /* if survey.size: answered as it is */
         struct memunplug_page pages[8];
+        struct memunplug_virtio_mem virtio_mem; /* for the name in it */
 } FakeModule;
 
 extern FakeModule *fake_module;

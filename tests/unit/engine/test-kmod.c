@@ -191,6 +191,34 @@ static void test_release(void **state) {
         assert_int_equal(fake_module->n_release, 4);
 }
 
+static void test_virtio_mem(void **state) {
+        static const struct memunplug_virtio_mem good = {
+                .name = "virtio3", .start = UINT64_C(1) << 32, .region_size = 1 << 30, .block_size = 2 << 20,
+                .requested_size = 0, .plugged_size = 300 << 20,
+        };
+        CLEANUP(kmod_freep) Kmod *kmod = make();
+        struct memunplug_virtio_mem sizes = {};
+        struct memunplug_virtio_mem *answer = &fake_module->virtio_mem;
+
+        *answer = good;
+        assert_int_equal(kmod_virtio_mem(kmod, "virtio3", &sizes), 0);
+        assert_int_equal(sizes.requested_size, 0);
+        assert_int_equal(sizes.plugged_size, 300 << 20);
+        assert_int_equal(kmod_virtio_mem(kmod, "virtio4", &sizes), -ENODEV);
+        assert_int_equal(kmod_virtio_mem(kmod, "a-name-that-is-far-too-long", &sizes), -ENODEV);
+        answer->plugged_size = good.region_size + 1;
+        assert_int_equal(kmod_virtio_mem(kmod, "virtio3", &sizes), -EBADMSG);
+        *answer = good;
+        answer->requested_size = good.region_size + 1;
+        assert_int_equal(kmod_virtio_mem(kmod, "virtio3", &sizes), -EBADMSG);
+        *answer = good;
+        answer->block_size = 0;
+        assert_int_equal(kmod_virtio_mem(kmod, "virtio3", &sizes), -EBADMSG);
+        fake_module->virtio_mem_error = -ENOTTY;
+        assert_int_equal(kmod_virtio_mem(kmod, "virtio3", &sizes), -ENOTTY);
+        assert_int_equal(sizes.plugged_size, 300 << 20); /* untouched by failures */
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup(test_new, setup),
@@ -198,6 +226,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_info_is_checked, setup),
                 cmocka_unit_test_setup(test_selftest, setup),
                 cmocka_unit_test_setup(test_evacuate, setup),
+                cmocka_unit_test_setup(test_virtio_mem, setup),
                 cmocka_unit_test_setup(test_survey, setup),
                 cmocka_unit_test_setup(test_survey_classes, setup),
                 cmocka_unit_test_setup(test_survey_is_checked, setup),

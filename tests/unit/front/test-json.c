@@ -122,6 +122,13 @@ static void test_block(void **state) {
         expect(json_from_device(&queue.table, &queue.devices[1], &queue.policy),
                "{\"name\":\"PNP0C80:00\",\"kind\":\"acpi_dimm\",\"firstBlock\":32,\"blocks\":2,"
                "\"sizeBytes\":268435456,\"onlineBytes\":134217728,\"verdict\":\"movable\"}");
+        queue.devices[1].kind = DEVICE_VIRTIO_MEM;
+        queue.devices[1].target_known = true; /* wanted: nothing, which is to be seen */
+        queue.devices[1].plugged_bytes = 268435456;
+        expect(json_from_device(&queue.table, &queue.devices[1], &queue.policy),
+               "{\"name\":\"PNP0C80:00\",\"kind\":\"virtio_mem\",\"firstBlock\":32,\"blocks\":2,"
+               "\"sizeBytes\":268435456,\"onlineBytes\":134217728,\"requestedBytes\":0,"
+               "\"pluggedBytes\":268435456,\"verdict\":\"movable\"}");
         fake_queue_clear(&queue);
 }
 
