@@ -4,10 +4,10 @@
  * physical range from being moved, by vmsplice into pipes nobody reads. It owns the
  * pages and the pipes; it ends, and lets go, on SIGTERM.
  *
- *   holder --range=START-END,... [--pages=N] [--uid=N] [--later]
+ *   holder --range=START-END,... [--pages=N] [--uid=N] [--later] [--unmap]
  *
  * Prints "holding N pages as uid U" once they are held. With --later it has the pages,
- * prints "ready", and holds them on SIGUSR1.
+ * prints "ready", and holds them on SIGUSR1. With --unmap only the pipes have them then.
  */
 
 #define _GNU_SOURCE
@@ -87,11 +87,11 @@ static int drop_privileges(uid_t uid) {
 }
 
 static int usage(void) {
-        fprintf(stderr, "usage: holder --range=START-END,... [--pages=N] [--uid=N] [--later]\n");
+        fprintf(stderr, "usage: holder --range=START-END,... [--pages=N] [--uid=N] [--later] [--unmap]\n");
         return 2;
 }
 
-static int run(const Ranges *ranges, uint64_t want, uid_t uid, bool later) {
+static int run(const Ranges *ranges, uint64_t want, uid_t uid, bool later, bool unmap) {
         uint64_t total = 0;
         sigset_t mask;
         Pages pages;
@@ -120,6 +120,8 @@ static int run(const Ranges *ranges, uint64_t want, uid_t uid, bool later) {
         r = hold(&pages, want, &held);
         if (r < 0)
                 return r;
+        for (size_t i = 0; unmap && i < held; i++)
+                (void) munmap(pages.item[i].address, PAGE_BYTES);
         printf("holding %zu pages as uid %u\n", held, (unsigned) uid);
         fflush(stdout);
         wait_for(&mask, SIGTERM);
@@ -132,12 +134,13 @@ int main(int argc, char **argv) {
                 { "pages", required_argument, NULL, 'n' },
                 { "uid",   required_argument, NULL, 'u' },
                 { "later", no_argument,       NULL, 'l' },
+                { "unmap", no_argument,       NULL, 'm' },
                 {}
         };
         Ranges ranges = { .n = 0 };
         uint64_t want = 640;
         uid_t uid = 65534;
-        bool later = false;
+        bool later = false, unmap = false;
         int c, r;
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
@@ -149,11 +152,12 @@ int main(int argc, char **argv) {
                 case 'n': want = strtoull(optarg, NULL, 0); break;
                 case 'u': uid = (uid_t) strtoul(optarg, NULL, 0); break;
                 case 'l': later = true; break;
+                case 'm': unmap = true; break;
                 default: return usage();
                 }
         if (optind != argc || ranges.n == 0 || want == 0)
                 return usage();
-        r = run(&ranges, want, uid, later);
+        r = run(&ranges, want, uid, later, unmap);
         if (r < 0) {
                 fprintf(stderr, "holder: %s\n", strerror(-r));
                 return EXIT_FAILURE;

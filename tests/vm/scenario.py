@@ -51,8 +51,9 @@ class Workload:
 class Holder:
     """A process of an ordinary user that keeps pages from moving."""
 
-    def __init__(self, guest, ranges, pages=640, later=False, timeout=120):
-        self.process = guest.spawn(['holder', '--range=' + ranges, '--pages=%d' % pages] + ['--later'] * later)
+    def __init__(self, guest, ranges, pages=640, later=False, unmap=False, timeout=120):
+        self.process = guest.spawn(['holder', '--range=' + ranges, '--pages=%d' % pages] + ['--later'] * later +
+                                   ['--unmap'] * unmap)
         if later:
             self.process.wait_line('^ready', timeout)
         else:
@@ -65,6 +66,21 @@ class Holder:
     def hold_now(self, timeout=60):
         self.process.signal(signal.SIGUSR1)
         self._wait_held(timeout)
+
+    def end(self, timeout=30):
+        self.process.signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+
+class Staller:
+    """A process whose I/O never ends: mode cache, direct or buffers (see staller.c)."""
+
+    def __init__(self, guest, ranges, mode, timeout=120):
+        self.process = guest.spawn(['staller', '--range=' + ranges, '--mode=' + mode])
+        m = self.process.wait_line(r'^holding (\d+) pages as pid (\d+)', timeout)
+        self.pages, self.pid = int(m[1]), int(m[2])
+        if mode == 'direct':
+            self.process.wait_line('^asked', timeout)
 
     def end(self, timeout=30):
         self.process.signal(signal.SIGTERM)
