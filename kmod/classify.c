@@ -114,7 +114,7 @@ static u32 page_class_typed(struct page *head, unsigned long flags)
 	if (snapshot_has(flags, PG_hwpoison))
 		return MEMUNPLUG_CLASS_HWPOISON;
 #endif
-	if (PageHuge(head))
+	if (snapshot_has(flags, PG_head) && PageHuge(head))
 		return MEMUNPLUG_CLASS_HUGETLB;
 	if (PageOffline(head))
 		return page_has_movable_ops(head) ? MEMUNPLUG_CLASS_BALLOON :

@@ -11,8 +11,9 @@
  * that cannot be set aside, or isolated at all, a pass begins later.
  *
  * Hugetlb pages get one pass: they move to free ones of their pool, and those may
- * be in the same range. What came in meanwhile gets a second pass, not a third:
- * whoever takes the memory offline next moves a few pages, too.
+ * be in the same range. What came in meanwhile gets a second pass, not a third, and
+ * none if it is little: closing the range costs as much as moving a few pages for
+ * each pageblock, and whoever takes the memory offline next moves those, too.
  *
  * A page that somebody keeps locked makes migration wait, and no signal ends that.
  * A survey shows such pages beforehand; to begin all the same is up to user space.
@@ -151,6 +152,17 @@ static int evacuate_step(struct evacuation *ev, const struct mu_tally *tally)
 	return ret < 0 ? ret : 1;
 }
 
+/* Nearly all went: the pass was not stopped, these are strays. Shall they stay? */
+static bool evacuate_is_enough(struct evacuation *ev, const struct mu_tally *tally,
+			       unsigned long before)
+{
+	if (tally->movable > before / 4)
+		return false;
+	if (tally->movable < (ev->end - ev->start) / pageblock_nr_pages)
+		return true;
+	return !ev->strays--;
+}
+
 /*
  * All passes that the range needs; @tally is of the whole range, before and after.
  */
@@ -172,8 +184,7 @@ static int evacuate_range(struct evacuation *ev, struct mu_tally *tally)
 			return ret;
 		if (ev->passes == passes)
 			continue;
-		/* Nearly all went: the pass was not stopped, these are strays. */
-		if (tally->movable <= before / 4 && !ev->strays--)
+		if (evacuate_is_enough(ev, tally, before))
 			break;
 		fruitless = tally->movable < before ? 0 : fruitless + 1;
 	}

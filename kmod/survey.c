@@ -31,10 +31,13 @@ struct survey {
 
 /*
  * Pages in migration, just allocated, or in an LRU batch look like held ones.
- * Give them a moment and look again.
+ * Give them a moment and look again. Outside of ZONE_MOVABLE the kernel's own pages
+ * are no surprise, and no moment makes them go.
  */
 static void survey_look_again(struct survey *survey, unsigned long pfn, struct mu_page *page)
 {
+	if (page->class != MEMUNPLUG_CLASS_PINNED && !is_zone_movable_page(pfn_to_page(pfn)))
+		return;
 	if (!survey->drained) {
 		survey->drained = true;
 		mu_lru_drain();
