@@ -359,7 +359,7 @@ void engine_survey_clear(EngineSurvey *survey) {
         *survey = (EngineSurvey) {};
 }
 
-int engine_survey_table(Engine *engine, BlockTable *table) {
+int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
         int error = 0, r;
 
         if (!engine->kmod || !kmod_can_survey(engine->kmod))
@@ -371,8 +371,8 @@ int engine_survey_table(Engine *engine, BlockTable *table) {
                 Block *block = &table->blocks[i];
                 EngineSurvey survey = {};
 
-                fill_usage(block, BLOCK_USAGE_UNKNOWN, BLOCK_USAGE_UNKNOWN);
-                if (block->state != BLOCK_ONLINE)
+                if (block->state != BLOCK_ONLINE || block->used_bytes != BLOCK_USAGE_UNKNOWN ||
+                    (wanted && !wanted[i]))
                         continue;
                 r = survey_range(engine->kmod, block->address, table->block_size, NULL, 0, &survey);
                 if (r == 0)
@@ -380,7 +380,6 @@ int engine_survey_table(Engine *engine, BlockTable *table) {
                 else if (error == 0)
                         error = r;
         }
-        table->surveyed = error == 0;
         return error;
 }
 

@@ -3,6 +3,7 @@
  * nothing. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,9 +28,9 @@ typedef struct EngineSurvey {
         size_t n_blockers;
 } EngineSurvey;
 
-/* Fills used_bytes and unmovable_bytes of online blocks, and what virtio-mem devices have. -EOPNOTSUPP
- * without the module. */
-int engine_survey_table(Engine *engine, BlockTable *table);
+/* Fills used_bytes and unmovable_bytes of online blocks where they are unknown; with wanted, which goes with
+ * table->blocks, of those only; and what virtio-mem devices have. -EOPNOTSUPP without the module. */
+int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted);
 int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
                         EngineSurvey *ret);
 void engine_survey_clear(EngineSurvey *survey);

@@ -74,14 +74,13 @@ static int answer_cause(OperationCall *call, JobCause cause, const Demand *deman
 
 int operation_plan(OperationCall *call, const OperationArguments *arguments) {
         CLEANUP(plan_freep) Plan *plan = NULL;
-        const GuardPolicy *policy;
         const BlockTable *table;
         JobCause cause;
         int r;
 
         r = queue_plan(call->context->queue, &arguments->demand, &plan);
         if (r >= 0)
-                r = queue_table(call->context->queue, &table, &policy); /* names the devices of the steps */
+                r = queue_blocks(call->context->queue, &table); /* names the devices of the steps */
         if (r < 0)
                 return operation_answer_failure(call, r, "Cannot make a plan");
         cause = outcome_to_cause(plan->outcome);

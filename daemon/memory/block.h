@@ -81,7 +81,6 @@ typedef struct BlockTable {
         Node *nodes;              /* that have blocks; sorted */
         size_t n_nodes;
         uint64_t online_bytes;
-        bool surveyed;            /* usage of online blocks is filled in */
 } BlockTable;
 
 /* Reads everything below root_fd (a directory that holds "sys"). Errors: -ENOENT no memory

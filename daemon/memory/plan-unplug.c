@@ -171,6 +171,27 @@ static int by_device(Planner *p) {
         return fit_into_room(p);
 }
 
+static bool demand_wants(const BlockTable *table, const Demand *demand, const Block *block) {
+        const char *name = block_device_name(table, block);
+
+        if (demand->device[0])
+                return name && strcmp(name, demand->device) == 0;
+        return demand->n_blocks == 0;
+}
+
+void plan_wants(const BlockTable *table, const Demand *demand, const GuardPolicy *policy, bool *ret) {
+        for (size_t i = 0; i < table->n_blocks; i++)
+                ret[i] = demand->kind == DEMAND_UNPLUG && demand_wants(table, demand, &table->blocks[i]);
+        for (size_t i = 0; demand->kind == DEMAND_UNPLUG && i < demand->n_blocks; i++) {
+                const Block *block = block_table_find(table, demand->blocks[i]);
+
+                if (block)
+                        ret[block - table->blocks] = true;
+        }
+        for (size_t i = 0; i < table->n_blocks; i++)
+                ret[i] = ret[i] && may_go(guard_verdict(&table->blocks[i], policy));
+}
+
 int plan_unplug(Planner *p) {
         if (p->demand->device[0])
                 return by_device(p);

@@ -62,3 +62,5 @@ typedef struct Plan {
 int plan_make(const BlockTable *table, const Demand *demand, const GuardPolicy *policy,
               const MemoryRoom *room, Plan **ret);
 Plan *plan_free(Plan *plan);
+/* Whose usage the plan depends on: ret goes with table->blocks. Without any usage in the table. */
+void plan_wants(const BlockTable *table, const Demand *demand, const GuardPolicy *policy, bool *ret);

@@ -53,28 +53,61 @@ static uint64_t monotonic_usec(void) {
         return (uint64_t) ts.tv_sec * 1000000ULL + (uint64_t) ts.tv_nsec / 1000;
 }
 
-int inventory_table(Inventory *inventory, const BlockTable **ret) {
+static int fresh_blocks(Inventory *inventory) {
         BlockTable *table;
         int r;
 
-        if (inventory->table && monotonic_usec() - inventory->table_time < TABLE_FRESH_USEC) {
-                *ret = inventory->table;
+        if (inventory->table && monotonic_usec() - inventory->table_time < TABLE_FRESH_USEC)
                 return 0;
-        }
         r = block_table_scan(inventory->root_fd, &table);
         if (r < 0)
                 return r;
-        r = engine_survey_table(inventory->engine, table);
-        if (r < 0 && r != -EOPNOTSUPP) {
-                (void) block_table_free(table);
-                return r;
-        }
         (void) block_table_free(inventory->table);
         inventory->table = table;
         inventory->block_size = table->block_size;
         inventory->table_time = monotonic_usec();
-        *ret = table;
         return 0;
+}
+
+/* All usage, or that of the blocks wanted. */
+static int survey(Inventory *inventory, const bool *wanted, const BlockTable **ret) {
+        int r = engine_survey_table(inventory->engine, inventory->table, wanted);
+
+        if (r < 0 && r != -EOPNOTSUPP) {
+                inventory_invalidate(inventory);
+                return r;
+        }
+        *ret = inventory->table;
+        return 0;
+}
+
+int inventory_blocks(Inventory *inventory, const BlockTable **ret) {
+        int r = fresh_blocks(inventory);
+
+        if (r >= 0)
+                *ret = inventory->table;
+        return r;
+}
+
+int inventory_table(Inventory *inventory, const BlockTable **ret) {
+        int r = fresh_blocks(inventory);
+
+        return r < 0 ? r : survey(inventory, /* wanted= */ NULL, ret);
+}
+
+int inventory_table_for(Inventory *inventory, const Demand *demand, const GuardPolicy *policy,
+                        const BlockTable **ret) {
+        CLEANUP(freep) bool *wanted = NULL;
+        int r;
+
+        r = fresh_blocks(inventory);
+        if (r < 0)
+                return r;
+        wanted = calloc(inventory->table->n_blocks + 1, sizeof(*wanted));
+        if (!wanted)
+                return -ENOMEM;
+        plan_wants(inventory->table, demand, policy, wanted);
+        return survey(inventory, wanted, ret);
 }
 
 static int compare_blocks(const void *a, const void *b) {

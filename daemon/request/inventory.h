@@ -13,8 +13,13 @@ int inventory_new(Inventory **ret, int root_fd, Engine *engine);
 Inventory *inventory_free(Inventory *inventory);
 void inventory_invalidate(Inventory *inventory);
 
-/* Valid until the next call with a stale table. */
+/* Valid until the next call with a stale table. Usage is there as far as somebody has asked for it. */
+int inventory_blocks(Inventory *inventory, const BlockTable **ret);
+/* The same with all usage, as far as the engine can tell, or that of the blocks that a plan for the demand
+ * depends on: to look into all memory costs more than to empty a little of it. */
 int inventory_table(Inventory *inventory, const BlockTable **ret);
+int inventory_table_for(Inventory *inventory, const Demand *demand, const GuardPolicy *policy,
+                        const BlockTable **ret);
 /* The policy with the blocks of requests under way and of stuck workers as busy; valid until the next call.
  */
 int inventory_guard(Inventory *inventory, const GuardPolicy *policy, Request *const *requests,

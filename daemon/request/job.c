@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Names of job states and causes, and the end of a job record. */
+/* Names of job states and causes, the cause that a plan is, and the end of a job record. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +43,29 @@ const char *job_cause_to_string(JobCause cause) {
 
 JobCause job_cause_from_string(const char *s) {
         return (JobCause) name_to_index(cause_names, _CAUSE_MAX, s);
+}
+
+JobCause job_cause_from_outcome(PlanOutcome outcome) {
+        switch (outcome) {
+        case PLAN_FEASIBLE:
+                return CAUSE_NONE;
+        case PLAN_NO_SUCH_BLOCK:
+                return CAUSE_NO_SUCH_BLOCK;
+        case PLAN_NO_SUCH_DEVICE:
+                return CAUSE_NO_SUCH_DEVICE;
+        case PLAN_NOTHING_REMOVABLE:
+        case PLAN_TOO_LITTLE:
+                return CAUSE_NOTHING_REMOVABLE;
+        case PLAN_NO_ROOM:
+                return CAUSE_NO_ROOM;
+        case PLAN_BUSY:
+                return CAUSE_BUSY;
+        case PLAN_REFUSED:
+        case _PLAN_OUTCOME_MAX:
+        case _PLAN_OUTCOME_INVALID:
+                break;
+        }
+        return CAUSE_REFUSED;
 }
 
 void job_clear(Job *job) {

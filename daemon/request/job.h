@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "memory/demand.h"
+#include "memory/plan.h"
 
 #define JOB_BLOCKERS_MAX 32U
 #define JOB_BLOCKER_PIDS_MAX 8U
@@ -93,5 +93,6 @@ const char *job_state_to_string(JobState state);
 JobState job_state_from_string(const char *s);
 const char *job_cause_to_string(JobCause cause); /* NULL for CAUSE_NONE */
 JobCause job_cause_from_string(const char *s);
+JobCause job_cause_from_outcome(PlanOutcome outcome);
 
 void job_clear(Job *job);

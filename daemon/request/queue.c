@@ -51,6 +51,10 @@ void queue_block_changed(Queue *queue, uint32_t block) {
         observers_tell(&queue->observers, QUEUE_BLOCK_CHANGED, /* job= */ NULL, block);
 }
 
+int queue_blocks(Queue *queue, const BlockTable **ret) {
+        return inventory_blocks(queue->inventory, ret);
+}
+
 int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
         int r;
 
@@ -62,9 +66,7 @@ int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **
 }
 
 static int fresh_table(const BlockTable **ret, void *userdata) {
-        Queue *queue = userdata;
-
-        return inventory_table(queue->inventory, ret);
+        return queue_blocks(userdata, ret);
 }
 
 int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
@@ -73,33 +75,13 @@ int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
         MemoryRoom room;
         int r;
 
-        r = queue_table(queue, &table, &policy);
+        r = inventory_guard(queue->inventory, &queue->policy.guard, queue->requests, queue->n_requests,
+                            &policy);
+        if (r >= 0)
+                r = inventory_table_for(queue->inventory, demand, policy, &table);
         if (r >= 0)
                 r = inventory_room(queue->inventory, queue->requests, queue->n_requests, &room);
         return r < 0 ? r : plan_make(table, demand, policy, &room, ret);
-}
-
-static JobCause outcome_to_cause(PlanOutcome outcome) {
-        switch (outcome) {
-        case PLAN_FEASIBLE:
-                return CAUSE_NONE;
-        case PLAN_NO_SUCH_BLOCK:
-                return CAUSE_NO_SUCH_BLOCK;
-        case PLAN_NO_SUCH_DEVICE:
-                return CAUSE_NO_SUCH_DEVICE;
-        case PLAN_NOTHING_REMOVABLE:
-        case PLAN_TOO_LITTLE:
-                return CAUSE_NOTHING_REMOVABLE;
-        case PLAN_NO_ROOM:
-                return CAUSE_NO_ROOM;
-        case PLAN_BUSY:
-                return CAUSE_BUSY;
-        case PLAN_REFUSED:
-        case _PLAN_OUTCOME_MAX:
-        case _PLAN_OUTCOME_INVALID:
-                break;
-        }
-        return CAUSE_REFUSED;
 }
 
 static size_t count_requests(const Queue *queue, bool (*is)(const Request *)) {
@@ -173,7 +155,7 @@ static bool start_request(Queue *queue, Request *request) {
         if (plan->outcome == PLAN_BUSY && count_requests(queue, request_is_active) > 0)
                 return false;
         if (plan->outcome != PLAN_FEASIBLE)
-                request_refuse(request, outcome_to_cause(plan->outcome), plan->reason);
+                request_refuse(request, job_cause_from_outcome(plan->outcome), plan->reason);
         else
                 request_start(request, STEAL_PTR(plan));
         return true;
@@ -305,7 +287,7 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
         if (r < 0)
                 return r;
         if (plan->outcome != PLAN_FEASIBLE) {
-                r = refuse_demand(demand, outcome_to_cause(plan->outcome), STEAL_PTR(plan->reason), ret);
+                r = refuse_demand(demand, job_cause_from_outcome(plan->outcome), STEAL_PTR(plan->reason), ret);
                 ret->missing_block = plan->missing_block;
                 return r;
         }

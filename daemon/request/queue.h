@@ -65,6 +65,9 @@ size_t queue_n_jobs(const Queue *queue);
 const Job *queue_job_at(const Queue *queue, size_t index);
 const Job *queue_current(const Queue *queue); /* the oldest one under way, or NULL */
 
+/* A fresh table of blocks without a look into them; valid until the next call into the queue or the next
+ * event. */
+int queue_blocks(Queue *queue, const BlockTable **ret);
 /* A fresh table of blocks with usage where the engine can tell, and the policy with all busy blocks; both
  * valid until the next call into the queue or the next event. */
 int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy);

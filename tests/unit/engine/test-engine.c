@@ -49,7 +49,7 @@ static void test_choice(void **state) {
         assert_non_null(engine_reason(m->engine));
         assert_false(engine_can_evacuate(m->engine));
         assert_int_equal(engine_device_fd(m->engine), -EOPNOTSUPP);
-        assert_int_equal(engine_survey_table(m->engine, &table), -EOPNOTSUPP);
+        assert_int_equal(engine_survey_table(m->engine, &table, NULL), -EOPNOTSUPP);
         assert_int_equal(engine_survey_block(m->engine, &table, 1, 0, NULL), -EOPNOTSUPP);
         m->engine = engine_free(m->engine);
 
@@ -91,24 +91,30 @@ static void test_reasons(void **state) {
 static void test_survey_table(void **state) {
         Block blocks[] = {
                 { .index = 40, .address = 40 * FAKE_BLOCK_SIZE, .state = BLOCK_ONLINE },
-                { .index = 41, .address = 41 * FAKE_BLOCK_SIZE, .state = BLOCK_OFFLINE, .used_bytes = 7 },
+                { .index = 41, .address = 41 * FAKE_BLOCK_SIZE, .state = BLOCK_OFFLINE },
                 { .index = 42, .address = 42 * FAKE_BLOCK_SIZE, .state = BLOCK_ONLINE },
         };
+        const bool wanted[] = { false, true, true };
         BlockTable table = { .block_size = FAKE_BLOCK_SIZE, .blocks = blocks, .n_blocks = 3 };
         Machine *m = *state;
 
         machine_make(m, "/dev/memunplug", NULL);
         fake_module->movable[40] = 12288;
         fake_module->pinned[40] = 4096;
-        assert_int_equal(engine_survey_table(m->engine, &table), 0);
-        assert_true(table.surveyed);
+        for (size_t i = 0; i < 3; i++)
+                blocks[i].used_bytes = blocks[i].unmovable_bytes = BLOCK_USAGE_UNKNOWN;
+        assert_int_equal(engine_survey_table(m->engine, &table, wanted), 0);
+        assert_true(blocks[0].used_bytes == BLOCK_USAGE_UNKNOWN);
+        assert_int_equal(blocks[2].used_bytes, 0);
+        fake_module->movable[42] = 4096; /* what is known stays */
+        assert_int_equal(engine_survey_table(m->engine, &table, NULL), 0);
         assert_int_equal(blocks[0].used_bytes, 16384);
         assert_int_equal(blocks[0].unmovable_bytes, 4096);
         assert_true(blocks[1].used_bytes == BLOCK_USAGE_UNKNOWN);
         assert_int_equal(blocks[2].used_bytes, 0);
         fake_module->survey_error = -EIO;
-        assert_int_equal(engine_survey_table(m->engine, &table), -EIO);
-        assert_false(table.surveyed);
+        blocks[0].used_bytes = BLOCK_USAGE_UNKNOWN;
+        assert_int_equal(engine_survey_table(m->engine, &table, NULL), -EIO);
         assert_true(blocks[0].used_bytes == BLOCK_USAGE_UNKNOWN);
 }
 

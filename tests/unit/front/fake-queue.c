@@ -43,7 +43,6 @@ void fake_queue_init(Queue *queue) {
                 .devices = queue->devices,
                 .n_devices = 2,
                 .online_bytes = 384 * MIB,
-                .surveyed = true,
         };
 }
 
@@ -104,6 +103,14 @@ QueueSlot *queue_slot_free(QueueSlot *slot) {
                 slot->queue->n_slots--;
         }
         return NULL;
+}
+
+int queue_blocks(Queue *queue, const BlockTable **ret) {
+        queue->n_table_reads++;
+        if (queue->table_error < 0)
+                return queue->table_error;
+        *ret = &queue->table;
+        return 0;
 }
 
 int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {

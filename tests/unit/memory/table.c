@@ -36,7 +36,6 @@ BlockTable *table_new(const char *layout, uint32_t first) {
         table->block_size = BS;
         table->blocks = calloc(strlen(layout) + 1, sizeof(Block));
         table->devices = calloc(strlen(layout) + 1, sizeof(Device));
-        table->surveyed = !strchr(layout, '?');
         add_device(table);
         for (const char *p = layout; *p; p++) {
                 Device *device;

@@ -299,13 +299,32 @@ static void test_many_refusals(void **state) {
         plan_free(plan);
 }
 
+/* K and o are never looked into; of the rest what the demand could take. */
+static void check_wants(const char *layout, Demand demand, const char *wanted) {
+        GuardPolicy policy = { .keep_free_bytes = 0 };
+        BlockTable *table = table_new(layout, 40);
+        bool wants[64];
+
+        plan_wants(table, &demand, &policy, wants);
+        for (size_t i = 0; i < table->n_blocks; i++)
+                assert_int_equal(wants[i], wanted[i] == 'x');
+        block_table_free(table);
+}
+
+static void test_wants(void **state) {
+        check_wants("K??o|??g", size(2), "-xx-xx-");
+        check_wants("K??o|??g", back(size(2)), "-------");
+        check_wants("K??o|??g", device("PNP0C80:01"), "----xx-");
+        check_wants("K??o|??g", BLOCKS(41, 43, 43, 77), "-x-----");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_size_choice),   cmocka_unit_test(test_size_refused),
                 cmocka_unit_test(test_room), cmocka_unit_test(test_nodes),          cmocka_unit_test(test_blocks),
                 cmocka_unit_test(test_device),        cmocka_unit_test(test_device_that_stays),
                 cmocka_unit_test(test_replug),        cmocka_unit_test(test_busy),
-                cmocka_unit_test(test_many_refusals),
+                cmocka_unit_test(test_many_refusals), cmocka_unit_test(test_wants),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

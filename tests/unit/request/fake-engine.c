@@ -40,6 +40,8 @@ void fake_engine_init(Engine *engine, sd_event *event, int root_fd) {
                 .cancel_result = STEP_KILLED,
                 .online_result = STEP_OK,
         };
+        for (size_t i = 0; i < FAKE_BLOCKS_MAX; i++)
+                engine->used_bytes[i] = FAKE_USED_BYTES;
 }
 
 static void set_state(Engine *engine, uint32_t block, const char *state) {
@@ -240,15 +242,16 @@ const uint32_t *engine_stuck_blocks(const Engine *engine, size_t *ret_n) {
         return engine->stuck;
 }
 
-int engine_survey_table(Engine *engine, BlockTable *table) {
+int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
         engine->n_surveys++;
         if (engine->kind != ENGINE_KMOD)
                 return -EOPNOTSUPP;
         for (size_t i = 0; i < table->n_blocks; i++) {
+                if (wanted && !wanted[i])
+                        continue;
                 table->blocks[i].used_bytes = engine->used_bytes[table->blocks[i].index];
                 table->blocks[i].unmovable_bytes = 0; /* pins come after the plan in these tests */
         }
-        table->surveyed = true;
         return 0;
 }
 

@@ -9,6 +9,7 @@
 #define FAKE_OWNER_PID 4711
 
 #define FAKE_BLOCKS_MAX 256U
+#define FAKE_USED_BYTES (UINT64_C(1) << 20)
 
 struct Engine {
         sd_event *event;
@@ -24,7 +25,7 @@ struct Engine {
         StepResult cancel_result;                 /* how a cancelled operation ends: KILLED or STUCK */
         StepResult online_result;
         uint64_t pinned_bytes[FAKE_BLOCKS_MAX];   /* what a survey finds */
-        uint64_t used_bytes[FAKE_BLOCKS_MAX];
+        uint64_t used_bytes[FAKE_BLOCKS_MAX];     /* FAKE_USED_BYTES at first */
         unsigned n_evacuate, n_offline, n_online, n_eject, n_surveys; /* calls */
         bool owners_silent;                       /* nobody answers who owns a page */
         unsigned n_owners;                        /* questions */
