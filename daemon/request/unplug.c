@@ -265,13 +265,25 @@ static void offline_event(EngineOp *op, const EngineEvent *event, void *userdata
         }
 }
 
+/* The last record counts: what is offline already by our hand is in it, too. */
+static int record_taking(Request *request) {
+        CLEANUP(freep) EngineBlock *blocks = NULL;
+
+        if (!request->context.journal)
+                return 0;
+        blocks = calloc(request->n_taken + request->n_todo + 1, sizeof(*blocks));
+        if (!blocks)
+                return -ENOMEM;
+        memcpy(blocks, request->taken, request->n_taken * sizeof(*blocks));
+        memcpy(blocks + request->n_taken, request->todo, request->n_todo * sizeof(*blocks));
+        return journal_write_taking(request->context.journal, request->job.id, blocks,
+                                    request->n_taken + request->n_todo);
+}
+
 /* Changes: the blocks to do go offline, in their order. */
 static void step_offline(Request *request) {
-        int r = 0;
+        int r = record_taking(request);
 
-        if (request->context.journal)
-                r = journal_write_taking(request->context.journal, request->job.id, request->todo,
-                                         request->n_todo);
         if (r < 0) {
                 request_decide(request, JOB_FAILED, CAUSE_SYSTEM,
                                "the blocks to take cannot be recorded on disk: %s", strerror(-r));
