@@ -143,7 +143,6 @@ static void device_goes_the_straight_way(void **state) {
         World *world = *state;
         const Job *job;
 
-        world->engine.used_bytes[33] = 1 << 20;
         job = submit_device(world, "PNP0C80:00");
         assert_int_equal(job->state, JOB_QUEUED);
         assert_int_equal(job->requested_bytes, TREE_DIMM_BLOCKS * TREE_BLOCK_SIZE);
@@ -152,8 +151,8 @@ static void device_goes_the_straight_way(void **state) {
         assert_int_equal(job->cause, CAUSE_NONE);
         assert_null(job->reason);
         assert_int_equal(job->removed_bytes, TREE_DIMM_BLOCKS * TREE_BLOCK_SIZE);
-        assert_int_equal(job->move_bytes, 1 << 20);
-        assert_int_equal(job->evacuated_bytes, 1 << 20);
+        assert_int_equal(job->move_bytes, TREE_DIMM_BLOCKS * FAKE_USED_BYTES);
+        assert_int_equal(job->evacuated_bytes, TREE_DIMM_BLOCKS * FAKE_USED_BYTES);
         assert_int_equal(job->removed_blocks, TREE_DIMM_BLOCKS);
         assert_true(job->finished_at >= job->started_at && job->started_at >= job->created_at);
         assert_int_equal(world->blocks_changed, TREE_DIMM_BLOCKS);
