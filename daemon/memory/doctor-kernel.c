@@ -83,7 +83,7 @@ static int check_command_line(Findings *findings, int root_fd, const BlockTable 
         CLEANUP(freep) char *line = NULL;
         size_t n;
 
-        if (!has_dimms(table) || sysfs_read_all(root_fd, CMDLINE + 1, SYSFS_TEXT_MAX, &line, &n) < 0)
+        if (!has_dimms(table) || sysfs_read_all(root_fd, &CMDLINE[1], SYSFS_TEXT_MAX, &line, &n) < 0)
                 return 0;
         line[strcspn(line, "\n")] = '\0';
         if (has_word(line, "movable_node"))
