@@ -287,7 +287,8 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
         if (r < 0)
                 return r;
         if (plan->outcome != PLAN_FEASIBLE) {
-                r = refuse_demand(demand, job_cause_from_outcome(plan->outcome), STEAL_PTR(plan->reason), ret);
+                r = refuse_demand(demand, job_cause_from_outcome(plan->outcome), STEAL_PTR(plan->reason),
+                                  ret);
                 ret->missing_block = plan->missing_block;
                 return r;
         }
