@@ -23,8 +23,8 @@ CALL = b'{"method":"org.memunplug.GetStatus"}\0'
 
 def connect(path):
     s = socket.socket(socket.AF_UNIX)
+    s.connect(path)     # blocking: it waits its turn where a queue is full, as any client does
     s.settimeout(PATIENCE)
-    s.connect(path)
     return s
 
 
