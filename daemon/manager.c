@@ -27,6 +27,7 @@
 #include "request/queue.h"
 #include "source/acpi.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/log.h"
 #include "util/message-ids.h"
 #include "util/sysfs.h"
@@ -180,12 +181,10 @@ static void apply_virtio_serial(Manager *manager) {
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Manager *manager = userdata;
         Config config = {};
-        struct timespec now;
         int r;
 
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
         (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
-                          (uint64_t) (now.tv_sec * 1000000 + now.tv_nsec / 1000));
+                          clock_now_usec(CLOCK_MONOTONIC));
         r = config_load(manager->root_fd, &config);
         if (r < 0)
                 (void) log_error_errno(r, "Failed to read the configuration again, keeping the old one: %s",

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/json.h"
 
 #define CHUNK 65536U
@@ -29,13 +30,6 @@ struct Client {
         size_t scanned; /* no NUL between begin and here */
         uint64_t received;
 };
-
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail for this clock */
-        return (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
-}
 
 int client_new(Client **ret, int fd) {
         Client *client = calloc(1, sizeof(*client));
@@ -285,11 +279,11 @@ int client_take(Client *client, Reply *ret) {
 }
 
 int client_wait(Client *client, uint64_t timeout_usec, Reply *ret) {
-        uint64_t start = now_usec();
+        uint64_t start = clock_now_usec(CLOCK_MONOTONIC);
 
         for (;;) {
                 struct pollfd p = { .fd = client->fd, .events = POLLIN };
-                uint64_t passed = now_usec() - start, left;
+                uint64_t passed = clock_now_usec(CLOCK_MONOTONIC) - start, left;
                 struct timespec ts;
                 int r;
 

@@ -10,17 +10,11 @@
 
 #include "ctl/output.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 #define BAR_MAX 40U
 #define BAR_MIN 8U
 #define RATE_WEIGHT 0.3 /* of the newest look */
-
-uint64_t progress_now(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail for this clock */
-        return (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
-}
 
 bool terminal_is_utf8(void) {
         return strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
@@ -115,7 +109,7 @@ static void draw(Progress *progress, const JobView *job) {
         (void) fflush(stderr);
         progress->drawn = true;
         progress->waiting = false;
-        progress->at_usec = progress_now();
+        progress->at_usec = clock_now_usec(CLOCK_MONOTONIC);
 }
 
 void progress_update(Progress *progress, const JobView *job) {
@@ -129,7 +123,7 @@ void progress_update(Progress *progress, const JobView *job) {
                 progress->rate = (Rate) {};
         }
         if (job_bytes(job, &done, &total))
-                rate_update(&progress->rate, done, progress_now());
+                rate_update(&progress->rate, done, clock_now_usec(CLOCK_MONOTONIC));
         if (!progress->terminal) {
                 if (changed && !job_is_final(job)) /* the end has a line of its own */
                         say(stderr, "Job %" PRId64 ": %s", (int64_t) job->id, job->state);
@@ -140,7 +134,8 @@ void progress_update(Progress *progress, const JobView *job) {
 }
 
 void progress_tick(Progress *progress, const JobView *job) {
-        if (progress->waiting && progress_now() - progress->at_usec >= PROGRESS_INTERVAL_USEC)
+        if (progress->waiting &&
+            clock_now_usec(CLOCK_MONOTONIC) - progress->at_usec >= PROGRESS_INTERVAL_USEC)
                 draw(progress, job);
 }
 
@@ -149,7 +144,7 @@ int progress_timeout(const Progress *progress) {
 
         if (!progress->waiting)
                 return -1;
-        passed = progress_now() - progress->at_usec;
+        passed = clock_now_usec(CLOCK_MONOTONIC) - progress->at_usec;
         return passed >= PROGRESS_INTERVAL_USEC ? 0 : (int) ((PROGRESS_INTERVAL_USEC - passed) / 1000 + 1);
 }
 

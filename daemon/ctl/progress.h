@@ -43,4 +43,3 @@ int progress_timeout(const Progress *progress);
 void progress_clear(Progress *progress);
 
 bool terminal_is_utf8(void);
-uint64_t progress_now(void); /* CLOCK_MONOTONIC */

@@ -15,6 +15,7 @@
 #include "ctl/output.h"
 #include "ctl/progress.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/json.h"
 
 #define JOBS_MAX 64U   /* shown; more are told in lines only */
@@ -153,7 +154,7 @@ static bool keep_job(Screen *screen, json_object *json) {
         if (changed)
                 screen->jobs[i].rate = (Rate) {};
         if (job_bytes(&job, &done, &total))
-                rate_update(&screen->jobs[i].rate, done, progress_now());
+                rate_update(&screen->jobs[i].rate, done, clock_now_usec(CLOCK_MONOTONIC));
         return changed;
 }
 
@@ -177,17 +178,17 @@ int screen_timeout(const Screen *screen) {
 
         if (!screen->dirty)
                 return -1;
-        passed = progress_now() - screen->at_usec;
+        passed = clock_now_usec(CLOCK_MONOTONIC) - screen->at_usec;
         return passed >= PROGRESS_INTERVAL_USEC ? 0 : (int) ((PROGRESS_INTERVAL_USEC - passed) / 1000 + 1);
 }
 
 void screen_draw(Screen *screen) {
-        if (!screen->dirty || progress_now() - screen->at_usec < PROGRESS_INTERVAL_USEC)
+        if (!screen->dirty || clock_now_usec(CLOCK_MONOTONIC) - screen->at_usec < PROGRESS_INTERVAL_USEC)
                 return;
         fputs("\033[H", stdout);
         put_picture(screen, /* in_place= */ true);
         fputs("\033[J", stdout);
         (void) fflush(stdout);
         screen->dirty = false;
-        screen->at_usec = progress_now();
+        screen->at_usec = clock_now_usec(CLOCK_MONOTONIC);
 }

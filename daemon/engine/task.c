@@ -8,6 +8,7 @@
 
 #include "engine/sysfs.h"
 #include "engine/worker.h"
+#include "util/clock.h"
 
 #define EVACUATE_ROUNDS 3U
 #define SAMPLE_USEC UINT64_C(250000)
@@ -20,13 +21,6 @@ void task_clear(Task *task) {
         free(task->blocks);
         free(task->ranges);
         *task = (Task) { .root_fd = -EBADF };
-}
-
-static uint64_t now_usec(void) {
-        struct timespec now;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
 }
 
 static void add_left(uint64_t *sum, uint64_t bytes) {
@@ -118,12 +112,12 @@ int task_sample(int channel, const void *userdata, uint64_t *ret_bytes) {
         int r;
 
         do {
-                began = now_usec();
+                began = clock_now_usec(CLOCK_MONOTONIC);
                 r = used_of_all(task, &record.bytes);
                 if (r < 0)
                         return r;
                 worker_send(channel, &record);
-                pause = SAMPLE_SHARE * (now_usec() - began);
+                pause = SAMPLE_SHARE * (clock_now_usec(CLOCK_MONOTONIC) - began);
         } while (worker_pause(channel, pause > SAMPLE_USEC ? pause : SAMPLE_USEC));
         return 0;
 }
@@ -196,14 +190,14 @@ static int is_gone(const Task *task) {
  * firmware is asked, and the firmware may lose the request ("Eject incomplete"). So the device's status
  * is looked at again and again, with growing pauses, for a bounded time. */
 static int wait_until_gone(int channel, const Task *task) {
-        uint64_t pause = EJECT_PAUSE_MIN_USEC, end = now_usec() + EJECT_TIMEOUT_USEC;
+        uint64_t pause = EJECT_PAUSE_MIN_USEC, end = clock_now_usec(CLOCK_MONOTONIC) + EJECT_TIMEOUT_USEC;
         int r;
 
         for (;;) {
                 r = is_gone(task);
                 if (r != 0)
                         return r < 0 ? r : 0;
-                if (now_usec() >= end)
+                if (clock_now_usec(CLOCK_MONOTONIC) >= end)
                         return -ETIMEDOUT;
                 if (!worker_pause(channel, pause))
                         return -ECANCELED;

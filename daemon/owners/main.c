@@ -16,6 +16,7 @@
 #include "owners/serve.h"
 #include "owners/walk.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 #include "util/log.h"
 #include "util/privilege.h"
 
@@ -75,10 +76,7 @@ static int parse_arguments(int argc, char **argv) {
 }
 
 static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail with this clock */
-        return (uint64_t) ts.tv_sec * 1000000U + (uint64_t) ts.tv_nsec / 1000U;
+        return clock_now_usec(CLOCK_MONOTONIC);
 }
 
 /* The end comes by itself, whatever we wait for. */

@@ -6,6 +6,7 @@
 
 #include "engine/owners.h"
 #include "request/request-internal.h"
+#include "util/clock.h"
 
 /* An answer is due within a second of the deadline, and killing workers may take half of that. */
 #define CULPRIT_GRACE_USEC (600ULL * 1000ULL)
@@ -55,7 +56,7 @@ static bool all_named(const Job *job) {
 }
 
 static uint64_t timeout_of(const Job *job) {
-        uint64_t now = request_now_usec(CLOCK_REALTIME), left = 0;
+        uint64_t now = clock_now_usec(CLOCK_REALTIME), left = 0;
 
         if (job->deadline_at == 0)
                 return OWNERS_TIMEOUT_USEC;

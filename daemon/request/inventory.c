@@ -8,6 +8,7 @@
 #include "request/failure.h"
 #include "request/inventory.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 #define TABLE_FRESH_USEC (1000ULL * 1000ULL) /* usage changes without an event */
 
@@ -46,18 +47,11 @@ void inventory_invalidate(Inventory *inventory) {
         inventory->table = block_table_free(inventory->table);
 }
 
-static uint64_t monotonic_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-        return (uint64_t) ts.tv_sec * 1000000ULL + (uint64_t) ts.tv_nsec / 1000;
-}
-
 static int fresh_blocks(Inventory *inventory) {
         BlockTable *table;
         int r;
 
-        if (inventory->table && monotonic_usec() - inventory->table_time < TABLE_FRESH_USEC)
+        if (inventory->table && clock_now_usec(CLOCK_MONOTONIC) - inventory->table_time < TABLE_FRESH_USEC)
                 return 0;
         r = block_table_scan(inventory->root_fd, &table);
         if (r < 0)
@@ -65,7 +59,7 @@ static int fresh_blocks(Inventory *inventory) {
         (void) block_table_free(inventory->table);
         inventory->table = table;
         inventory->block_size = table->block_size;
-        inventory->table_time = monotonic_usec();
+        inventory->table_time = clock_now_usec(CLOCK_MONOTONIC);
         return 0;
 }
 
@@ -163,7 +157,7 @@ int inventory_guard(Inventory *inventory, const GuardPolicy *policy, Request *co
         inventory->guard = *policy;
         inventory->guard.busy_blocks = busy;
         inventory->guard.n_busy = n_busy;
-        failures_age(&inventory->failures, monotonic_usec());
+        failures_age(&inventory->failures, clock_now_usec(CLOCK_MONOTONIC));
         inventory->guard.failures = inventory->failures.now;
         inventory->guard.n_failures = inventory->failures.n_now;
         *ret = &inventory->guard;
@@ -171,7 +165,7 @@ int inventory_guard(Inventory *inventory, const GuardPolicy *policy, Request *co
 }
 
 void inventory_job_changed(Inventory *inventory, const Job *job) {
-        failures_note(&inventory->failures, job, inventory->block_size, monotonic_usec());
+        failures_note(&inventory->failures, job, inventory->block_size, clock_now_usec(CLOCK_MONOTONIC));
         if (job_state_is_final(job->state))
                 inventory_invalidate(inventory);
 }

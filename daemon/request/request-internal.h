@@ -46,7 +46,6 @@ void request_end(Request *request, JobState state);
 void request_fail_to_start(Request *request, const char *what, int error);
 void request_notify(Request *request, RequestChange change, uint32_t block);
 void request_drop_timers(Request *request);
-uint64_t request_now_usec(clockid_t clock);
 /* Words for how an engine call ended. */
 const char *request_outcome_text(const EngineEvent *event);
 static inline bool request_is_decided(const Request *request) {

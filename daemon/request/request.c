@@ -11,6 +11,7 @@
 #include "request/report.h"
 #include "request/request-internal.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 /* How long before the deadline to ask who is in the way: a search takes up to two seconds. */
 #define SCOUT_USEC (2500ULL * 1000ULL)
@@ -36,13 +37,6 @@ static const unsigned transitions[_JOB_STATE_MAX] = {
 
 DEFINE_CLEANUP(Request *, request_free)
 
-uint64_t request_now_usec(clockid_t clock) {
-        struct timespec ts;
-
-        (void) clock_gettime(clock, &ts); /* cannot fail for the clocks used here */
-        return (uint64_t) ts.tv_sec * USEC_PER_SEC + (uint64_t) ts.tv_nsec / 1000;
-}
-
 void request_notify(Request *request, RequestChange change, uint32_t block) {
         request->context.changed(request, change, block, request->context.userdata);
 }
@@ -62,9 +56,9 @@ int request_set_state(Request *request, JobState state) {
         assert(transitions[state] & FROM(before));
         job->state = state;
         if (job->started_at == 0 && state == JOB_PLANNING)
-                job->started_at = request_now_usec(CLOCK_REALTIME);
+                job->started_at = clock_now_usec(CLOCK_REALTIME);
         if (final) {
-                job->finished_at = request_now_usec(CLOCK_REALTIME);
+                job->finished_at = clock_now_usec(CLOCK_REALTIME);
                 job->current_block = -1;
                 job->eta_usec = UINT64_MAX;
         }
@@ -73,7 +67,7 @@ int request_set_state(Request *request, JobState state) {
                 job->state = before;
                 return r;
         }
-        request->step_started = request_now_usec(CLOCK_MONOTONIC);
+        request->step_started = clock_now_usec(CLOCK_MONOTONIC);
         request->step_first_left = BLOCK_USAGE_UNKNOWN;
         if (final) {
                 request->deadline = sd_event_source_disable_unref(request->deadline);
@@ -211,7 +205,7 @@ static int arm_scout(Request *request, uint64_t deadline_usec) {
 }
 
 static int arm_deadline(Request *request, uint64_t usec) {
-        uint64_t now = request_now_usec(CLOCK_REALTIME);
+        uint64_t now = clock_now_usec(CLOCK_REALTIME);
         int r;
 
         if (usec == 0 || usec > UINT64_MAX - now)
@@ -252,7 +246,7 @@ int request_new(Request **ret, const RequestContext *context, uint32_t id, const
         request->job.kind = demand->kind;
         request->job.source = demand->source;
         request->job.requested_bytes = requested_bytes;
-        request->job.created_at = request_now_usec(CLOCK_REALTIME);
+        request->job.created_at = clock_now_usec(CLOCK_REALTIME);
         memcpy(request->job.caller, demand->caller, sizeof(request->job.caller));
         memcpy(request->job.device, demand->device, sizeof(request->job.device));
         r = arm_deadline(request, deadline_usec);

@@ -9,6 +9,7 @@
 #include "request/report.h"
 #include "request/request-internal.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
 
 /* Between attempts; doubles each time. Pages under I/O are free again after milliseconds. */
 #define RETRY_FIRST_USEC (100ULL * 1000ULL)
@@ -21,7 +22,7 @@
 static void step_offline(Request *request);
 
 static void set_eta(Request *request, uint64_t bytes_left) {
-        uint64_t elapsed = request_now_usec(CLOCK_MONOTONIC) - request->step_started;
+        uint64_t elapsed = clock_now_usec(CLOCK_MONOTONIC) - request->step_started;
         uint64_t moved;
 
         if (request->step_first_left == BLOCK_USAGE_UNKNOWN)
