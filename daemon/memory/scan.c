@@ -27,6 +27,7 @@ typedef struct Scan {
         BlockTable *table;
         IomemMap iomem;
         size_t blocks_allocated, devices_allocated;
+        bool has_nodes; /* blocks belong to nodes on this system */
 } Scan;
 
 DEFINE_CLEANUP(BlockTable *, block_table_free)
@@ -133,11 +134,17 @@ static int read_block(Scan *scan, Block *block) {
                 r = block_state_parse(text, &block->state);
         if (r < 0)
                 return text_error(r);
+        /* A block that is being added has no node yet, and Linux 6.1, asked for its zones then, looks into
+         * that node and crashes. */
+        block->zone = ZONE_NONE;
+        if (block->state == BLOCK_OFFLINE && block->node < 0 && scan->has_nodes)
+                return 1;
         /* Kernels that cannot remove memory have no such file. */
         r = sysfs_readf(scan->memory_fd, text, sizeof(text), "memory%u/valid_zones", block->index);
         if (r < 0 && !is_gone(r))
                 return text_error(r);
-        block->zone = r < 0 ? ZONE_NONE : block_zone_parse(text);
+        if (r >= 0)
+                block->zone = block_zone_parse(text);
         return 1;
 }
 
@@ -218,7 +225,7 @@ static int read_blocks(Scan *scan) {
 }
 
 /* The nodes list their blocks: one directory for each node, instead of one for each block. */
-static int read_node(Scan *scan, int nodes_fd, uint32_t node, bool *found) {
+static int read_node(Scan *scan, int nodes_fd, uint32_t node) {
         CLEANUP(closedirp) DIR *d = NULL;
         char name[NAME_SIZE];
         uint32_t index;
@@ -235,12 +242,12 @@ static int read_node(Scan *scan, int nodes_fd, uint32_t node, bool *found) {
                         continue;
                 if (block->node < 0 || block->node > (int) node)
                         block->node = (int) node; /* of several, the lowest: such a block cannot go anyway */
-                *found = true;
+                scan->has_nodes = true;
         }
         return r;
 }
 
-static int read_nodes(Scan *scan, bool *found) {
+static int read_nodes(Scan *scan) {
         CLEANUP(closedirp) DIR *d = NULL;
         uint32_t node;
         int r;
@@ -249,7 +256,7 @@ static int read_nodes(Scan *scan, bool *found) {
         if (r < 0)
                 return is_gone(r) ? 0 : r;
         while ((r = next_numbered(d, "node", &node)) > 0) {
-                r = read_node(scan, dirfd(d), node, found);
+                r = read_node(scan, dirfd(d), node);
                 if (r < 0)
                         return r;
         }
@@ -272,8 +279,10 @@ static int read_node_links(Scan *scan) {
                 if (r < 0)
                         return r;
                 while ((r = next_numbered(d, "node", &node)) > 0)
-                        if (node <= INT32_MAX && (block->node < 0 || block->node > (int) node))
+                        if (node <= INT32_MAX && (block->node < 0 || block->node > (int) node)) {
                                 block->node = (int) node;
+                                scan->has_nodes = true;
+                        }
                 if (r < 0)
                         return r;
         }
@@ -376,7 +385,6 @@ static int read_processors(Scan *scan) {
 }
 
 static int scan_all(Scan *scan) {
-        bool nodes_found = false;
         char text[64];
         int r;
 
@@ -386,13 +394,13 @@ static int scan_all(Scan *scan) {
         if (r >= 0)
                 r = list_blocks(scan);
         if (r >= 0)
+                r = read_nodes(scan);
+        if (r >= 0 && !scan->has_nodes)
+                r = read_node_links(scan);
+        if (r >= 0)
                 r = read_iomem(scan);
         if (r >= 0)
                 r = read_blocks(scan);
-        if (r >= 0)
-                r = read_nodes(scan, &nodes_found);
-        if (r >= 0 && !nodes_found)
-                r = read_node_links(scan);
         if (r >= 0)
                 r = read_processors(scan);
         if (r >= 0)

@@ -148,6 +148,26 @@ static void test_node_links(void **state) {
         tree_remove(&tree);
 }
 
+/* The kernel adds a block in steps. Before the node is there its zones must not even be asked for. */
+static void test_block_without_node_yet(void **state) {
+        Tree tree = machine_new();
+        BlockTable *table;
+
+        add_block(&tree, 8, "online\n", "Movable\n", NULL);
+        add_block(&tree, 9, "offline\n", "Normal Movable\n", NULL);
+        tree_link(&tree, "../../memory", "sys/devices/system/node/node0/memory8");
+        assert_int_equal(block_table_scan(tree.fd, &table), 0);
+        assert_int_equal(block_table_find(table, 8)->zone, ZONE_MOVABLE);
+        assert_int_equal(block_table_find(table, 9)->state, BLOCK_OFFLINE);
+        assert_int_equal(block_table_find(table, 9)->zone, ZONE_NONE);
+        block_table_free(table);
+        tree_link(&tree, "../../memory", "sys/devices/system/node/node0/memory9");
+        assert_int_equal(block_table_scan(tree.fd, &table), 0);
+        assert_int_not_equal(block_table_find(table, 9)->zone, ZONE_NONE);
+        block_table_free(table);
+        tree_remove(&tree);
+}
+
 static void test_vanishing_and_odd(void **state) {
         Tree tree = machine_new();
         BlockTable *table = NULL;
@@ -197,7 +217,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_machine),      cmocka_unit_test(test_hidden_iomem),
                 cmocka_unit_test(test_node_links),   cmocka_unit_test(test_vanishing_and_odd),
-                cmocka_unit_test(test_no_interface),
+                cmocka_unit_test(test_no_interface), cmocka_unit_test(test_block_without_node_yet),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
