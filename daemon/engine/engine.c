@@ -11,6 +11,7 @@
 #include "engine/op.h"
 #include "engine/virtio-mem.h"
 #include "util/cleanup.h"
+#include "util/index-list.h"
 #include "util/log.h"
 
 DEFINE_CLEANUP(Engine *, engine_free)
@@ -204,12 +205,6 @@ void engine_count_op(Engine *engine, int change) {
         engine->n_ops += (size_t) change;
 }
 
-static int compare_blocks(const void *a, const void *b) {
-        uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
-
-        return (x > y) - (x < y);
-}
-
 /* Changes: engine_stuck_blocks(). stuck was made large enough when the last worker was set aside. */
 static void collect_stuck(Engine *engine) {
         size_t n = 0;
@@ -218,8 +213,7 @@ static void collect_stuck(Engine *engine) {
                 for (size_t i = 0; i < aside->n; i++)
                         engine->stuck[n++] = aside->blocks[i].block;
         engine->n_stuck = n;
-        if (n > 0)
-                qsort(engine->stuck, n, sizeof(engine->stuck[0]), compare_blocks);
+        index_list_sort(engine->stuck, n);
 }
 
 /* Changes: the worker that was set aside has ended at last; what it held is free. */

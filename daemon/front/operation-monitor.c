@@ -7,6 +7,7 @@
 
 #include "front/json.h"
 #include "front/operation-stream.h"
+#include "util/index-list.h"
 #include "util/json.h"
 
 static int tell(OperationCall *call, const char *event, const char *key, json_object *value) {
@@ -39,16 +40,10 @@ static void forget_watch(OperationCall *call, uint32_t id) {
                 *watch = call->watches[--call->n_watches];
 }
 
-static int compare_indices(const void *a, const void *b) {
-        uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
-
-        return (x > y) - (x < y);
-}
-
 static void blocks_sort(OperationCall *call) {
         size_t n = 0;
 
-        qsort(call->blocks, call->n_blocks, sizeof(*call->blocks), compare_indices);
+        index_list_sort(call->blocks, call->n_blocks);
         for (size_t i = 0; i < call->n_blocks; i++)
                 if (n == 0 || call->blocks[n - 1] != call->blocks[i])
                         call->blocks[n++] = call->blocks[i];

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "memory/online.h"
+#include "util/index-list.h"
 #include "util/text.h"
 
 #define MEMORY "/sys/devices/system/memory"
@@ -50,20 +52,15 @@ static int check_zone(Findings *findings, const BlockTable *table, size_t i) {
                 device->name, outside.n, device->n_blocks);
 }
 
-static bool is_protected(const GuardPolicy *policy, uint32_t block) {
-        for (size_t i = 0; i < policy->n_protected; i++)
-                if (policy->protected_blocks[i] == block)
-                        return true;
-        return false;
-}
-
 static int check_protected(Findings *findings, const BlockTable *table, const GuardPolicy *policy,
                            size_t i) {
         const Device *device = &table->devices[i];
         char value[32];
 
         for (size_t k = 0; policy->n_protected > 0 && k < table->n_blocks; k++) {
-                if (table->blocks[k].device != i || !is_protected(policy, table->blocks[k].index))
+                if (table->blocks[k].device != i ||
+                    !index_list_contains(policy->protected_blocks, policy->n_protected,
+                                         table->blocks[k].index))
                         continue;
                 (void) snprintf(value, sizeof(value), "ProtectBlocks= %" PRIu32, table->blocks[k].index);
                 return findings_add(
@@ -77,25 +74,17 @@ static int check_protected(Findings *findings, const BlockTable *table, const Gu
 
 static int check_ratio(Findings *findings, const BlockTable *table) {
         char movable_text[FORMAT_SIZE_MAX], other_text[FORMAT_SIZE_MAX], value[96];
-        uint64_t movable = 0, other = 0;
+        const OnlineTotals online = online_totals(table);
 
-        for (size_t i = 0; i < table->n_blocks; i++) {
-                if (table->blocks[i].state != BLOCK_ONLINE)
-                        continue;
-                if (table->blocks[i].zone == ZONE_MOVABLE)
-                        movable += table->block_size;
-                else
-                        other += table->block_size;
-        }
         (void) snprintf(value, sizeof(value), "%s in Movable, %s in other zones",
-                        format_size(movable, movable_text), format_size(other, other_text));
-        if (movable == 0)
+                        format_size(online.movable_bytes, movable_text), format_size(online.other_bytes, other_text));
+        if (online.movable_bytes == 0)
                 return findings_add(findings, SEVERITY_PROBLEM, "movable", MEMORY "/memory*/valid_zones",
                                     value,
                                     "Give the machine memory that is hot-plugged, and bring it online as "
                                     "movable.",
                                     "no memory is in zone Movable: hardly anything can be removed");
-        if (movable / RATIO_MAX <= other)
+        if (online.movable_bytes / RATIO_MAX <= online.other_bytes)
                 return 0;
         return findings_add(
                 findings, SEVERITY_WARNING, "ratio", MEMORY "/memory*/valid_zones", value,

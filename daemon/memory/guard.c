@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/index-list.h"
 #include "util/text.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -27,19 +28,9 @@ static int __attribute__((format(printf, 2, 3))) sentence(char **ret, const char
         return 0;
 }
 
-static int compare_indices(const void *a, const void *b) {
-        uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
-
-        return (x > y) - (x < y);
-}
-
-static bool contains(const uint32_t *sorted, size_t n, uint32_t index) {
-        return n > 0 && bsearch(&index, sorted, n, sizeof(*sorted), compare_indices);
-}
-
 static bool is_on_protected_node(const Block *block, const GuardPolicy *policy) {
         return block->node >= 0 &&
-                        contains(policy->protected_nodes, policy->n_protected_nodes, (uint32_t) block->node);
+                        index_list_contains(policy->protected_nodes, policy->n_protected_nodes, (uint32_t) block->node);
 }
 
 Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
@@ -55,9 +46,9 @@ Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
         case _BLOCK_STATE_INVALID:
                 return VERDICT_ABSENT;
         }
-        if (contains(policy->busy_blocks, policy->n_busy, block->index))
+        if (index_list_contains(policy->busy_blocks, policy->n_busy, block->index))
                 return VERDICT_BUSY;
-        if (contains(policy->protected_blocks, policy->n_protected, block->index) ||
+        if (index_list_contains(policy->protected_blocks, policy->n_protected, block->index) ||
             is_on_protected_node(block, policy))
                 return VERDICT_GUARDED;
         if (block->zone == ZONE_NONE || block->zone == ZONE_DEVICE)
@@ -70,7 +61,7 @@ Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
 }
 
 static int guarded_reason(const Block *block, const GuardPolicy *policy, char **ret) {
-        if (contains(policy->protected_blocks, policy->n_protected, block->index))
+        if (index_list_contains(policy->protected_blocks, policy->n_protected, block->index))
                 return sentence(ret, "protected by the configuration (ProtectBlocks=)");
         if (is_on_protected_node(block, policy))
                 return sentence(ret, "on node %d, which is protected by the configuration (ProtectNodes=)",

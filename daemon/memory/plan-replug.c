@@ -5,20 +5,14 @@
 
 #include "memory/planner.h"
 #include "util/cleanup.h"
-
-static int compare_indices(const void *a, const void *b) {
-        uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
-
-        return (x > y) - (x < y);
-}
+#include "util/index-list.h"
 
 /* Why this block need not or must not come back; NULL if it can. */
 static const char *replug_obstacle(const Planner *p, const Block *block, Verdict *ret) {
         *ret = VERDICT_BUSY;
         if (block->state == BLOCK_GOING_OFFLINE)
                 return "going offline at this moment";
-        if (p->policy->n_busy > 0 && bsearch(&block->index, p->policy->busy_blocks, p->policy->n_busy,
-                                             sizeof(*p->policy->busy_blocks), compare_indices))
+        if (index_list_contains(p->policy->busy_blocks, p->policy->n_busy, block->index))
                 return "part of a job that is under way, or set aside after one";
         if (block->state != BLOCK_OFFLINE) {
                 *ret = guard_verdict(block, p->policy);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "util/cleanup.h"
+#include "util/index-list.h"
 #include "util/text.h"
 
 int planner_end(Planner *p, PlanOutcome outcome, const char *format, ...) {
@@ -89,12 +90,6 @@ int planner_whole_blocks(Planner *p, size_t *ret) {
         return 0;
 }
 
-static int compare_indices(const void *a, const void *b) {
-        uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
-
-        return (x > y) - (x < y);
-}
-
 /* Sorted, without repeats; *ret stays NULL if one is not there. */
 int planner_listed_blocks(Planner *p, uint32_t **ret, size_t *ret_n) {
         CLEANUP(freep) uint32_t *list = NULL;
@@ -104,7 +99,7 @@ int planner_listed_blocks(Planner *p, uint32_t **ret, size_t *ret_n) {
         if (!list)
                 return -ENOMEM;
         memcpy(list, p->demand->blocks, p->demand->n_blocks * sizeof(*list));
-        qsort(list, p->demand->n_blocks, sizeof(*list), compare_indices);
+        index_list_sort(list, p->demand->n_blocks);
         for (size_t i = 0; i < p->demand->n_blocks; i++) {
                 if (n > 0 && list[n - 1] == list[i])
                         continue;

@@ -9,6 +9,7 @@
 #include "request/inventory.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
+#include "util/index-list.h"
 
 #define TABLE_FRESH_USEC (1000ULL * 1000ULL) /* usage changes without an event */
 
@@ -104,12 +105,6 @@ int inventory_table_for(Inventory *inventory, const Demand *demand, const GuardP
         return survey(inventory, wanted, ret);
 }
 
-static int compare_blocks(const void *a, const void *b) {
-        uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
-
-        return (x > y) - (x < y);
-}
-
 static size_t count_busy(Request *const *requests, size_t n_requests) {
         size_t n = 0;
 
@@ -151,7 +146,7 @@ int inventory_guard(Inventory *inventory, const GuardPolicy *policy, Request *co
                 return r;
         for (size_t i = 0; i < n_stuck; i++)
                 busy[n_busy++] = stuck[i];
-        qsort(busy, n_busy, sizeof(*busy), compare_blocks);
+        index_list_sort(busy, n_busy);
         free(inventory->busy);
         inventory->busy = busy;
         inventory->guard = *policy;

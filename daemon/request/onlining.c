@@ -10,6 +10,7 @@
 
 #include "memory/online.h"
 #include "util/cleanup.h"
+#include "util/index-list.h"
 #include "util/log.h"
 
 #define GATHER_USEC UINT64_C(100000)
@@ -19,7 +20,7 @@ struct Onlining {
         Engine *engine;
         Queue *queue;
         OnlineRule rule;
-        uint32_t *added; /* may repeat */
+        uint32_t *added; /* may repeat; sorted when they are looked at */
         size_t n_added;
         sd_event_source *timer;
         EngineOp *op;
@@ -54,20 +55,13 @@ void onlining_set_rule(Onlining *onlining, OnlineRule rule) {
         onlining->rule = rule;
 }
 
-static bool contains(const uint32_t *blocks, size_t n, uint32_t block) {
-        for (size_t i = 0; i < n; i++)
-                if (blocks[i] == block)
-                        return true;
-        return false;
-}
-
 /* Drivers of other devices bring their memory online themselves. */
 static bool is_ours(const Onlining *onlining, const BlockTable *table, const GuardPolicy *policy,
                     const Block *block) {
         return block->state == BLOCK_OFFLINE && block->device != BLOCK_DEVICE_NONE &&
                         table->devices[block->device].kind == DEVICE_ACPI_DIMM &&
-                        contains(onlining->added, onlining->n_added, block->index) &&
-                        !contains(policy->busy_blocks, policy->n_busy, block->index);
+                        index_list_contains(onlining->added, onlining->n_added, block->index) &&
+                        !index_list_contains(policy->busy_blocks, policy->n_busy, block->index);
 }
 
 /* Blocks of a device follow each other in the table. Returns how many were chosen. */
@@ -127,6 +121,7 @@ static int bring_online(Onlining *onlining) {
         blocks = calloc(table->n_blocks + 1, sizeof(*blocks));
         if (!blocks)
                 return -ENOMEM;
+        index_list_sort(onlining->added, onlining->n_added);
         n = choose(onlining, table, policy, blocks);
         onlining->n_added = 0;
         if (n == 0)
