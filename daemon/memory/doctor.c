@@ -77,7 +77,8 @@ static int check_ratio(Findings *findings, const BlockTable *table) {
         const OnlineTotals online = online_totals(table);
 
         (void) snprintf(value, sizeof(value), "%s in Movable, %s in other zones",
-                        format_size(online.movable_bytes, movable_text), format_size(online.other_bytes, other_text));
+                        format_size(online.movable_bytes, movable_text),
+                        format_size(online.other_bytes, other_text));
         if (online.movable_bytes == 0)
                 return findings_add(findings, SEVERITY_PROBLEM, "movable", MEMORY "/memory*/valid_zones",
                                     value,

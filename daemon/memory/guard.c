@@ -30,7 +30,8 @@ static int __attribute__((format(printf, 2, 3))) sentence(char **ret, const char
 
 static bool is_on_protected_node(const Block *block, const GuardPolicy *policy) {
         return block->node >= 0 &&
-                        index_list_contains(policy->protected_nodes, policy->n_protected_nodes, (uint32_t) block->node);
+                        index_list_contains(policy->protected_nodes, policy->n_protected_nodes,
+                                            (uint32_t) block->node);
 }
 
 Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
