@@ -306,7 +306,7 @@ void hook_session_finish(HookSession *session, bool done, const char *plan) {
         Hooks *hooks = session->hooks;
 
         session->process = hook_process_free(session->process);
-        if (!plan || make_input(session, plan) < 0 || (!done && session->n_begun == 0)) {
+        if (!plan || (!done && session->n_begun == 0) || make_input(session, plan) < 0) {
                 (void) hook_session_free(session);
                 return;
         }
