@@ -353,14 +353,15 @@ void engine_survey_clear(EngineSurvey *survey) {
         *survey = (EngineSurvey) {};
 }
 
+int engine_complete_table(Engine *engine, BlockTable *table) {
+        return engine->kmod ? virtio_mem_fill(engine->kmod, engine->root_fd, table) : 0;
+}
+
 int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
         int error = 0, r;
 
         if (!engine->kmod || !kmod_can_survey(engine->kmod))
                 return -EOPNOTSUPP;
-        r = virtio_mem_fill(engine->kmod, engine->root_fd, table);
-        if (r < 0)
-                return r;
         for (size_t i = 0; i < table->n_blocks; i++) {
                 Block *block = &table->blocks[i];
                 EngineSurvey survey = {};

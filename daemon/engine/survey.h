@@ -28,8 +28,11 @@ typedef struct EngineSurvey {
         size_t n_blockers;
 } EngineSurvey;
 
+/* Adds what only the module can tell without a look into memory: virtio-mem devices, their blocks and sizes.
+ * Nothing without the module. */
+int engine_complete_table(Engine *engine, BlockTable *table);
 /* Fills used_bytes and unmovable_bytes of online blocks where they are unknown; with wanted, which goes with
- * table->blocks, of those only; and what virtio-mem devices have. -EOPNOTSUPP without the module. */
+ * table->blocks, of those only. -EOPNOTSUPP without the module. */
 int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted);
 int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
                         EngineSurvey *ret);

@@ -134,7 +134,7 @@ static int get_bytes(sd_bus *bus, const char *path, const char *interface, const
         if (strcmp(property, "OnlineBytes") == 0) {
                 DBusFront *front = userdata;
 
-                r = queue_blocks(front->context->queue, &table);
+                r = queue_blocks(front->context->queue, &table, /* ret_policy= */ NULL);
                 return r < 0 ? -EIO : sd_bus_message_append(reply, "t", table->online_bytes);
         }
         for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)

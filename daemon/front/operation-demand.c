@@ -79,8 +79,8 @@ int operation_plan(OperationCall *call, const OperationArguments *arguments) {
         int r;
 
         r = queue_plan(call->context->queue, &arguments->demand, &plan);
-        if (r >= 0)
-                r = queue_blocks(call->context->queue, &table); /* names the devices of the steps */
+        if (r >= 0) /* names the devices of the steps */
+                r = queue_blocks(call->context->queue, &table, /* ret_policy= */ NULL);
         if (r < 0)
                 return operation_answer_failure(call, r, "Cannot make a plan");
         cause = outcome_to_cause(plan->outcome);

@@ -98,7 +98,7 @@ static int find_all(Findings *findings, const OperationContext *context) {
         const BlockTable *table;
         int r;
 
-        r = queue_table(context->queue, &table, &policy);
+        r = queue_blocks(context->queue, &table, &policy);
         if (r < 0)
                 return r;
         r = find_engine(findings, context);

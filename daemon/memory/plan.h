@@ -51,7 +51,8 @@ typedef struct Plan {
         uint64_t move_bytes;      /* known part of what must move */
         uint64_t free_bytes;      /* MemAvailable outside the set */
         uint64_t reserve_bytes;
-        char cheapest_device[DEVICE_NAME_SIZE]; /* that the firmware could take at least cost; "": none */
+        /* That the firmware could take at least cost, where all have been looked into; "": none. */
+        char cheapest_device[DEVICE_NAME_SIZE];
         bool eject;               /* the demand is for a device that the firmware can take */
         char device[DEVICE_NAME_SIZE];
 } Plan;

@@ -13,6 +13,8 @@
 
 #define TABLE_FRESH_USEC (1000ULL * 1000ULL) /* usage changes without an event */
 
+DEFINE_CLEANUP(BlockTable *, block_table_free)
+
 struct Inventory {
         int root_fd;
         Engine *engine;
@@ -49,17 +51,19 @@ void inventory_invalidate(Inventory *inventory) {
 }
 
 static int fresh_blocks(Inventory *inventory) {
-        BlockTable *table;
+        CLEANUP(block_table_freep) BlockTable *table = NULL;
         int r;
 
         if (inventory->table && clock_now_usec(CLOCK_MONOTONIC) - inventory->table_time < TABLE_FRESH_USEC)
                 return 0;
         r = block_table_scan(inventory->root_fd, &table);
+        if (r >= 0)
+                r = engine_complete_table(inventory->engine, table);
         if (r < 0)
                 return r;
         (void) block_table_free(inventory->table);
-        inventory->table = table;
-        inventory->block_size = table->block_size;
+        inventory->table = STEAL_PTR(table);
+        inventory->block_size = inventory->table->block_size;
         inventory->table_time = clock_now_usec(CLOCK_MONOTONIC);
         return 0;
 }

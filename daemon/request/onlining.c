@@ -115,7 +115,7 @@ static int bring_online(Onlining *onlining) {
         int r;
 
         queue_invalidate_table(onlining->queue);
-        r = queue_table(onlining->queue, &table, &policy);
+        r = queue_blocks(onlining->queue, &table, &policy);
         if (r < 0)
                 return r;
         blocks = calloc(table->n_blocks + 1, sizeof(*blocks));

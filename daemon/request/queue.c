@@ -51,37 +51,52 @@ void queue_block_changed(Queue *queue, uint32_t block) {
         observers_tell(&queue->observers, QUEUE_BLOCK_CHANGED, /* job= */ NULL, block);
 }
 
-int queue_blocks(Queue *queue, const BlockTable **ret) {
-        return inventory_blocks(queue->inventory, ret);
+static int guard(Queue *queue, const GuardPolicy **ret) {
+        return inventory_guard(queue->inventory, &queue->policy.guard, queue->requests, queue->n_requests,
+                               ret);
+}
+
+int queue_blocks(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
+        int r = inventory_blocks(queue->inventory, ret_table);
+
+        return r < 0 || !ret_policy ? r : guard(queue, ret_policy);
 }
 
 int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
-        int r;
+        int r = inventory_table(queue->inventory, ret_table);
 
-        r = inventory_table(queue->inventory, ret_table);
-        if (r < 0)
-                return r;
-        return inventory_guard(queue->inventory, &queue->policy.guard, queue->requests, queue->n_requests,
-                               ret_policy);
+        return r < 0 ? r : guard(queue, ret_policy);
 }
 
 static int fresh_table(const BlockTable **ret, void *userdata) {
-        return queue_blocks(userdata, ret);
+        return queue_blocks(userdata, ret, /* ret_policy= */ NULL);
+}
+
+static int make_plan(Queue *queue, const BlockTable *table, const GuardPolicy *policy,
+                     const Demand *demand, Plan **ret) {
+        MemoryRoom room;
+        int r = inventory_room(queue->inventory, queue->requests, queue->n_requests, &room);
+
+        return r < 0 ? r : plan_make(table, demand, policy, &room, ret);
 }
 
 int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
         const BlockTable *table;
         const GuardPolicy *policy;
-        MemoryRoom room;
-        int r;
+        int r = queue_table(queue, &table, &policy);
 
-        r = inventory_guard(queue->inventory, &queue->policy.guard, queue->requests, queue->n_requests,
-                            &policy);
+        return r < 0 ? r : make_plan(queue, table, policy, demand, ret);
+}
+
+/* A job needs no other device's price: only what it could take is looked into. */
+static int plan_job(Queue *queue, const Demand *demand, Plan **ret) {
+        const BlockTable *table;
+        const GuardPolicy *policy;
+        int r = guard(queue, &policy);
+
         if (r >= 0)
                 r = inventory_table_for(queue->inventory, demand, policy, &table);
-        if (r >= 0)
-                r = inventory_room(queue->inventory, queue->requests, queue->n_requests, &room);
-        return r < 0 ? r : plan_make(table, demand, policy, &room, ret);
+        return r < 0 ? r : make_plan(queue, table, policy, demand, ret);
 }
 
 static size_t count_requests(const Queue *queue, bool (*is)(const Request *)) {
@@ -131,11 +146,11 @@ static int plan_demand(Queue *queue, const Demand *demand, Plan **ret) {
         Plan *plan;
         int r;
 
-        r = queue_plan(queue, demand, &plan);
+        r = plan_job(queue, demand, &plan);
         if (r >= 0 && plan->outcome != PLAN_FEASIBLE) {
                 (void) plan_free(plan);
                 queue_invalidate_table(queue);
-                r = queue_plan(queue, demand, &plan);
+                r = plan_job(queue, demand, &plan);
         }
         if (r >= 0)
                 *ret = plan;

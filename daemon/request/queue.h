@@ -54,7 +54,7 @@ void queue_set_policy(Queue *queue, const QueuePolicy *policy); /* for demands f
 
 /* 0 with *ret filled (also for a refusal), or a negative errno: -ENOMEM, -ESHUTDOWN. */
 int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret);
-/* What submit would do now; changes nothing. */
+/* What submit would do now, and what it would cost elsewhere: a look into all memory. Changes nothing. */
 int queue_plan(Queue *queue, const Demand *demand, Plan **ret);
 /* CAUSE_NONE: under way; CAUSE_BUSY: it is ejecting; CAUSE_REFUSED: no such job or ended. */
 JobCause queue_cancel(Queue *queue, uint32_t id);
@@ -65,11 +65,10 @@ size_t queue_n_jobs(const Queue *queue);
 const Job *queue_job_at(const Queue *queue, size_t index);
 const Job *queue_current(const Queue *queue); /* the oldest one under way, or NULL */
 
-/* A fresh table of blocks without a look into them; valid until the next call into the queue or the next
- * event. */
-int queue_blocks(Queue *queue, const BlockTable **ret);
-/* A fresh table of blocks with usage where the engine can tell, and the policy with all busy blocks; both
- * valid until the next call into the queue or the next event. */
+/* A fresh table of blocks without a look into them, and unless it is NULL the policy with all busy blocks;
+ * both valid until the next call into the queue or the next event. */
+int queue_blocks(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy);
+/* The same with usage where the engine can tell: a look into all memory. */
 int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy);
 /* Forget the cached table: the machine's memory changed. */
 void queue_invalidate_table(Queue *queue);

@@ -78,7 +78,7 @@ const OperationContext *fake_context(const Fake *fake) {
 
 /* The queue */
 
-int queue_blocks(Queue *queue, const BlockTable **ret) {
+int queue_blocks(Queue *queue, const BlockTable **ret, const GuardPolicy **ret_policy) {
         static const BlockTable blocks = { .online_bytes = 1073741824 };
 
         *ret = &blocks;

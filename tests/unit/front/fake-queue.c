@@ -105,21 +105,18 @@ QueueSlot *queue_slot_free(QueueSlot *slot) {
         return NULL;
 }
 
-int queue_blocks(Queue *queue, const BlockTable **ret) {
-        queue->n_table_reads++;
-        if (queue->table_error < 0)
-                return queue->table_error;
-        *ret = &queue->table;
-        return 0;
-}
-
-int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
+int queue_blocks(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
         queue->n_table_reads++;
         if (queue->table_error < 0)
                 return queue->table_error;
         *ret_table = &queue->table;
-        *ret_policy = &queue->policy;
+        if (ret_policy)
+                *ret_policy = &queue->policy;
         return 0;
+}
+
+int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
+        return queue_blocks(queue, ret_table, ret_policy);
 }
 
 int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {

@@ -242,6 +242,10 @@ const uint32_t *engine_stuck_blocks(const Engine *engine, size_t *ret_n) {
         return engine->stuck;
 }
 
+int engine_complete_table(Engine *engine, BlockTable *table) {
+        return 0;
+}
+
 int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
         engine->n_surveys++;
         if (engine->kind != ENGINE_KMOD)

@@ -72,6 +72,20 @@ static void storm_costs_one_scan(void **state) {
         assert_int_equal(world->engine.n_surveys, 2);
 }
 
+/* The price of a device that nobody asked for is known as well. */
+static void plan_names_the_cheapest_of_all(void **state) {
+        const Demand demand = { .device = "PNP0C80:00" };
+        World *world = *state;
+        Plan *plan;
+
+        for (unsigned i = 0; i < TREE_DIMM_BLOCKS; i++)
+                world->engine.used_bytes[TREE_FIRST_DIMM_BLOCK + TREE_DIMM_BLOCKS + i] = 0;
+        assert_int_equal(queue_plan(world->queue, &demand, &plan), 0);
+        assert_int_equal(plan->move_bytes, TREE_DIMM_BLOCKS * FAKE_USED_BYTES);
+        assert_string_equal(plan->cheapest_device, "PNP0C80:01");
+        plan_free(plan);
+}
+
 static void assert_plan_leaves(World *world, uint32_t block) {
         const Demand demand = { .size_bytes = 7 * TREE_BLOCK_SIZE }; /* of eight */
         Plan *plan;
@@ -107,6 +121,7 @@ static void what_failed_goes_last(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(storm_costs_one_scan, setup, teardown),
+                cmocka_unit_test_setup_teardown(plan_names_the_cheapest_of_all, setup, teardown),
                 cmocka_unit_test_setup_teardown(what_failed_goes_last, setup, teardown),
         };
 
