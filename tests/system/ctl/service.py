@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 
+from program import main, run
+
 DAEMON = sys.argv[2]
 BLOCKS, FIRST_MOVABLE, SIZE = 16, 8, 128 << 20
 PATIENCE = 30
@@ -74,4 +76,18 @@ class Machine:
     def end(self):
         code = self.stop()
         self.directory.cleanup()
+        return code
+
+    def ctl(self, code, *arguments):
+        """memunplugctl, which must end with this code."""
+        result = run(self, *arguments)
+        if result.code != code:
+            raise AssertionError(f"{arguments}: {result.code}, not {code}\n{result.out}{result.err}")
+        return result
+
+    def run_tests(self, names):
+        """All test_* of a program's names; the last of them may have ended the daemon. Gives the exit status."""
+        code = main([value for name, value in list(names.items()) if name.startswith("test_")])
+        if self.daemon.poll() is None:
+            self.end()
         return code

@@ -8,17 +8,11 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from program import ENVIRONMENT, PROGRAM, Terminal, contains, equal, main, run  # noqa: E402
+from program import ENVIRONMENT, PROGRAM, Terminal, contains, equal, run  # noqa: E402
 from service import BLOCKS, PATIENCE, SIZE, Machine  # noqa: E402
 
 machine = Machine()
-
-
-def ctl(code, *arguments):
-    result = run(machine, *arguments)
-    if result.code != code:
-        raise AssertionError(f"{arguments}: {result.code}, not {code}\n{result.out}{result.err}")
-    return result
+ctl = machine.ctl
 
 
 def test_status():
@@ -159,7 +153,4 @@ def test_daemon_ends():
 
 
 if __name__ == "__main__":
-    code = main([value for name, value in list(globals().items()) if name.startswith("test_")])
-    if machine.daemon.poll() is None:
-        machine.end()
-    sys.exit(code)
+    sys.exit(machine.run_tests(globals()))

@@ -6,18 +6,12 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from program import Skip, contains, equal, main, run  # noqa: E402
+from program import Skip, contains, equal  # noqa: E402
 from service import Machine  # noqa: E402
 
 HOOKS = "etc/memunplug/hooks.d/"
 machine = Machine()
-
-
-def ctl(code, *arguments):
-    result = run(machine, *arguments)
-    if result.code != code:
-        raise AssertionError(f"{arguments}: {result.code}, not {code}\n{result.out}{result.err}")
-    return result
+ctl = machine.ctl
 
 
 def hook(name, script):
@@ -85,7 +79,4 @@ def test_daemon_ends():
 
 
 if __name__ == "__main__":
-    code = main([value for name, value in list(globals().items()) if name.startswith("test_")])
-    if machine.daemon.poll() is None:
-        machine.end()
-    sys.exit(code)
+    sys.exit(machine.run_tests(globals()))

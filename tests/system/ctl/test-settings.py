@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from program import Skip, contains, equal, main, run  # noqa: E402
+from program import Skip, contains, equal, run  # noqa: E402
 from service import PATIENCE, Machine  # noqa: E402
 
 TOP = pathlib.Path(sys.argv[3])
@@ -132,7 +132,4 @@ def test_daemon_ends():
 
 
 if __name__ == "__main__":
-    code = main([value for name, value in list(globals().items()) if name.startswith("test_")])
-    if machine.daemon.poll() is None:
-        machine.end()
-    sys.exit(code)
+    sys.exit(machine.run_tests(globals()))
