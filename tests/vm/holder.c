@@ -27,16 +27,6 @@
 
 #define PIPE_PAGES 16                           /* slots of a pipe of default size */
 
-typedef struct Pick {
-        uint64_t one_in;                        /* of the pages of the ranges */
-} Pick;
-
-static bool is_picked(uint64_t physical, void *userdata) {
-        const Pick *pick = userdata;
-
-        return mix64(physical) % pick->one_in == 0;
-}
-
 /* Puts up to PIPE_PAGES pages into a new pipe. Returns how many, or a negative errno. */
 static ssize_t hold_some(const Page *pages, size_t n) {
         struct iovec iov[PIPE_PAGES];
@@ -96,14 +86,14 @@ static int run(const Ranges *ranges, uint64_t want, uid_t uid, bool later, bool 
         sigset_t mask;
         Pages pages;
         size_t held;
-        Pick pick;
+        uint64_t one_in;
         int r;
 
         for (size_t i = 0; i < ranges->n; i++)
                 total += (ranges->item[i].end - ranges->item[i].start) / PAGE_BYTES;
         /* Twice as many as wanted: some of the range may be in use by others. */
-        pick.one_in = total / (want * 2) > 0 ? total / (want * 2) : 1;
-        r = pages_capture(ranges, 0, is_picked, &pick, &pages);
+        one_in = total / (want * 2) > 0 ? total / (want * 2) : 1;
+        r = pages_capture(ranges, 0, pages_one_in, &one_in, &pages);
         if (r >= 0)
                 r = drop_privileges(uid);
         if (r < 0)

@@ -88,17 +88,6 @@ bool read_text(const char *path, char *buffer, size_t size) {
         return true;
 }
 
-int write_text(const char *path, const char *text) {
-        int fd = open(path, O_WRONLY|O_CLOEXEC), r = 0;
-
-        if (fd < 0)
-                return -errno;
-        if (write(fd, text, strlen(text)) < 0)
-                r = -errno;
-        close(fd);
-        return r;
-}
-
 long vmstat(const char *name) {
         static char text[65536];
         char key[64];

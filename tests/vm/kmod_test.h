@@ -44,7 +44,6 @@ int survey(int fd, uint64_t start, uint64_t size, struct memunplug_survey *ret);
 
 /* A whole small file below /proc or /sys; false if it cannot be read. */
 bool read_text(const char *path, char *buffer, size_t size);
-int write_text(const char *path, const char *text);
 long vmstat(const char *name);
 /* Pageblocks of type Isolate on the whole machine, or -1. */
 long isolated_blocks(void);

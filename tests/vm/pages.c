@@ -26,6 +26,10 @@ uint64_t mix64(uint64_t x) {
         return x ^ (x >> 31);
 }
 
+bool pages_one_in(uint64_t physical, void *one_in) {
+        return mix64(physical) % *(const uint64_t *) one_in == 0;
+}
+
 int ranges_parse(const char *text, Ranges *ret) {
         Ranges ranges = { .n = 0 };
 

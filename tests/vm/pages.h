@@ -38,6 +38,9 @@ bool ranges_contain(const Ranges *ranges, uint64_t physical);
 
 typedef bool (*page_filter_t)(uint64_t physical, void *userdata);
 
+/* A filter: one page in so many, scattered; userdata is a uint64_t. */
+bool pages_one_in(uint64_t physical, void *one_in);
+
 /*
  * Allocates until the ranges give no more, keeps the pages the filter wants and
  * gives all others back. No range at all means anywhere: then `bytes` are allocated.

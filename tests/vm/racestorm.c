@@ -32,6 +32,7 @@
 
 #include <linux/memunplug.h>
 
+#include "attribute.h"
 #include "pages.h"
 
 #define BLOCK_SIZE_PATH "/sys/devices/system/memory/block_size_bytes"
@@ -148,17 +149,6 @@ static int storm(const Storm *s, uint64_t end) {
                 ok &= WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
         printf("pages checked %"PRIu64", bad %"PRIu64"\n", tally->checked, tally->bad);
         return ok && tally->bad == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-static int write_text(const char *path, const char *text) {
-        int fd = open(path, O_WRONLY|O_CLOEXEC), r = 0;
-
-        if (fd < 0)
-                return -errno;
-        if (write(fd, text, strlen(text)) < 0)
-                r = -errno;
-        close(fd);
-        return r;
 }
 
 static int offline(uint64_t start, uint64_t size) {

@@ -40,16 +40,6 @@
 
 typedef enum Mode { MODE_CACHE, MODE_DIRECT, MODE_BUFFERS } Mode;
 
-typedef struct Pick {
-        uint64_t one_in;                        /* of the pages of the ranges */
-} Pick;
-
-static bool is_picked(uint64_t physical, void *userdata) {
-        const Pick *pick = userdata;
-
-        return mix64(physical) % pick->one_in == 0;
-}
-
 static uint64_t ranges_pages(const Ranges *ranges) {
         uint64_t total = 0;
 
@@ -239,12 +229,12 @@ static int hold_buffers(const Pages *pages) {
 }
 
 static int hold(Mode mode, const Ranges *ranges) {
-        Pick pick = { .one_in = ranges_pages(ranges) / (READ_PAGES * 4) + 1 };
+        uint64_t one_in = ranges_pages(ranges) / (READ_PAGES * 4) + 1;
         Pages pages = {};
         int fd = -1, r = 0;
 
         if (mode != MODE_CACHE)
-                r = pages_capture(ranges, 0, is_picked, &pick, &pages);
+                r = pages_capture(ranges, 0, pages_one_in, &one_in, &pages);
         if (r >= 0 && mode != MODE_BUFFERS) {
                 fd = open(DIRECTORY "/" FILE_NAME, O_RDONLY | O_CLOEXEC);
                 r = fd < 0 ? -errno : 0;
