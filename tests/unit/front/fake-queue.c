@@ -53,8 +53,11 @@ void fake_queue_clear(Queue *queue) {
 }
 
 Job *fake_queue_add_job(Queue *queue, JobState state) {
-        Job *job = &queue->jobs[queue->n_jobs++];
+        Job *job;
 
+        if (queue->n_jobs >= FAKE_JOBS)
+                abort(); /* a test that wants more must say so in FAKE_JOBS */
+        job = &queue->jobs[queue->n_jobs++];
         *job = (Job) {
                 .id = 10 + (uint32_t) queue->n_jobs,
                 .source = SOURCE_OPERATOR,
@@ -140,6 +143,15 @@ int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
         return 0;
 }
 
+static int refuse(JobCause cause, const char *reason, uint32_t block, QueueAnswer *ret) {
+        *ret = (QueueAnswer) {
+                .cause = cause,
+                .reason = reason ? strdup(reason) : NULL,
+                .missing_block = block,
+        };
+        return 0;
+}
+
 int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
         Job *job;
 
@@ -149,14 +161,10 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
         queue->n_submitted++;
         if (queue->submit_error < 0)
                 return queue->submit_error;
-        if (queue->submit_cause != CAUSE_NONE) {
-                *ret = (QueueAnswer) {
-                        .cause = queue->submit_cause,
-                        .reason = queue->submit_reason ? strdup(queue->submit_reason) : NULL,
-                        .missing_block = 7,
-                };
-                return 0;
-        }
+        if (queue->n_jobs >= FAKE_JOBS)
+                return refuse(CAUSE_BUSY, "too many jobs are under way already", /* block= */ 0, ret);
+        if (queue->submit_cause != CAUSE_NONE)
+                return refuse(queue->submit_cause, queue->submit_reason, /* block= */ 7, ret);
         job = fake_queue_add_job(queue, queue->submit_state);
         job->kind = demand->kind;
         fake_queue_tell(queue, QUEUE_JOB_NEW, job, 0);
