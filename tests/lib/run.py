@@ -17,6 +17,7 @@ TESTS = os.path.dirname(HERE)
 TOP = os.path.dirname(TESTS)
 sys.path[:0] = [HERE, os.path.join(TESTS, 'vm')]
 
+import again                                                        # noqa: E402
 import cases                                                        # noqa: E402
 import checks                                                       # noqa: E402
 import debian                                                       # noqa: E402
@@ -35,6 +36,7 @@ pattern: unit, vm/6.1, vm/6.1/eject/*, *plain*.
 """
 
 SLOW_SECONDS = 1800                             # nothing that is one test may take longer
+LAST_WORDS = 40                                 # lines of each failure in the closing report
 
 
 class Report:
@@ -43,7 +45,8 @@ class Report:
     def __init__(self):
         self.passed = self.failed = self.skipped = self.number = 0
         self.begin = time.monotonic()
-        self.failures = []
+        self.failures = {}                      # name: what it said
+        self.taken_back = []
 
     def __call__(self, name, what, outcome, detail='', seconds=0.0, notes=()):
         self.number += 1
@@ -56,7 +59,7 @@ class Report:
             print('ok %s (%.1f s)' % (text, seconds))
         else:
             self.failed += 1
-            self.failures.append(name)
+            self.failures[name] = detail
             print('not ok %s (%.1f s)' % (text, seconds))
         for line in notes:
             print('#   ' + line)
@@ -64,10 +67,21 @@ class Report:
             print('\n'.join('#   ' + line for line in detail.rstrip().splitlines()[-200:]))
         sys.stdout.flush()
 
+    def take_back(self, names):
+        """These passed at a second try."""
+        for name in names:
+            del self.failures[name]
+            self.failed -= 1
+            self.passed += 1
+            self.taken_back.append(name)
+
     def end(self):
         print('# %.0f s' % (time.monotonic() - self.begin))
-        for name in self.failures:
+        for name in self.taken_back:
+            print('# passed only at the second try: ' + name)
+        for name, detail in self.failures.items():      # whoever sees the end only, sees why
             print('# failed: ' + name)
+            print('\n'.join('#   ' + line for line in detail.rstrip().splitlines()[:LAST_WORDS]))
         last = '%d passed, %d failed' % (self.passed, self.failed)
         if self.skipped:
             last += ', %d skipped' % self.skipped
@@ -135,14 +149,14 @@ def run_builds(report, selection):
     return built
 
 
-def meson_tests(directory):
-    """Runs all tests of a build directory; yields (name, outcome, detail, seconds)."""
+def meson_tests(directory, names=()):
+    """Runs tests of a build directory, all if none is named; yields (name, outcome, detail, seconds)."""
     env = dict(os.environ, ASAN_OPTIONS='detect_leaks=1:abort_on_error=1:strict_string_checks=1',
                UBSAN_OPTIONS='halt_on_error=1:print_stacktrace=1', LC_ALL='C.UTF-8')
     log = os.path.join(directory, 'meson-logs', 'testlog.json')
     if os.path.exists(log):
         os.unlink(log)
-    r = subprocess.run(['meson', 'test', '-C', directory, '--no-rebuild', '--num-processes', '2'], env=env,
+    r = subprocess.run(['meson', 'test', '-C', directory, '--no-rebuild', '--num-processes', '2', *names], env=env,
                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                        timeout=SLOW_SECONDS)
     if not os.path.exists(log):
@@ -243,6 +257,20 @@ def run_guests(report, selection, built):
         cases.run(report, series, made, wanted)
 
 
+def run_again(report, built):
+    """Second tries of what failed by time."""
+    def run_names(outcomes, pattern):
+        suite, variant, name = (pattern.split('/', 2) + ['', ''])[:3]
+        if suite == 'unit':
+            for found, outcome, detail, seconds in meson_tests(product.build_dir(variant), [name.split(' [')[0]]):
+                outcomes('unit/%s/%s' % (variant, found), '', outcome, detail, seconds)
+        elif suite == 'bench':
+            timed(outcomes, pattern, '', benchmark, variant)
+        else:
+            run_guests(outcomes, Selection([pattern], [variant]), built)
+    again.run(report, dict(report.failures), run_names)
+
+
 def list_all(selection):
     names = ['build/' + v for v in BUILDS] + ['unit/gcc/*', 'unit/sanitize/*']
     names += ['style/' + name for name, _, _ in checks.STYLE]
@@ -278,6 +306,7 @@ def main():
     if selection.may_have('fuzz/'):
         fuzz.run(report, selection, built, timed)
     run_guests(report, selection, built)
+    run_again(report, built)
     return report.end()
 
 
