@@ -19,6 +19,7 @@ import debian
 import product
 
 RUNS = 1000000
+SEED = int(os.environ.get('MEMUNPLUG_FUZZ_SEED', '1'))  # fixed: the same sources try the same inputs; 0: other ones
 SLICE_SECONDS = 420             # all together; a target that is cut off for it says so
 LEAST_SECONDS = 30              # but each has so much
 FLOOR = RUNS // 10              # fewer than these before the cap: too slow to mean anything
@@ -87,7 +88,7 @@ def fuzz(name, program, grown, findings, budget):
                UBSAN_OPTIONS='halt_on_error=1:print_stacktrace=1')
     cap = budget.take()
     begin = time.monotonic()
-    r = subprocess.run([program, '-runs=%d' % RUNS, '-max_total_time=%d' % cap, '-timeout=20',
+    r = subprocess.run([program, '-seed=%d' % SEED, '-runs=%d' % RUNS, '-max_total_time=%d' % cap, '-timeout=20',
                         '-rss_limit_mb=1024', '-print_final_stats=1', '-artifact_prefix=%s/%s-' % (findings, name),
                         grown, corpus(name)], env=env, cwd=findings, stdin=subprocess.DEVNULL,
                        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=cap + 120)
