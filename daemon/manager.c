@@ -25,7 +25,7 @@
 #include "policy.h"
 #include "request/onlining.h"
 #include "request/queue.h"
-#include "source/acpi.h"
+#include "sources.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 #include "util/log.h"
@@ -48,7 +48,7 @@ struct Manager {
         Queue *queue;
         Onlining *onlining;
         QueueSlot *slot;
-        AcpiSource *acpi;
+        Sources *sources;
         VarlinkServer *varlink;
         SerialFront *serial;
         DBusFront *dbus;
@@ -274,33 +274,6 @@ static int start_queue(Manager *manager) {
         return 0;
 }
 
-/* Without the module or ACPI memory devices there is nothing to listen to: noted, not fatal. */
-static int start_acpi(Manager *manager) {
-        OperationContext *context = &manager->context;
-        int r;
-
-        if (!manager->config.source_acpi) {
-                context->acpi_reason = "switched off by configuration";
-                return 0;
-        }
-        r = acpi_source_new(&manager->acpi, manager->event, manager->engine, manager->queue);
-        if (r == -ENOMEM)
-                return r;
-        context->acpi_active = r >= 0;
-        if (r == -EOPNOTSUPP)
-                context->acpi_reason =
-                                "the kernel module is not there: the kernel tries eject requests by itself";
-        else if (r == -ENODEV)
-                context->acpi_reason = "this machine has no ACPI memory devices";
-        else if (r == -EBUSY)
-                context->acpi_reason = "another process holds the gate of the kernel module";
-        else if (r < 0)
-                context->acpi_reason = strerror(-r);
-        if (r < 0)
-                log_notice("Not listening to ACPI eject requests: %s", context->acpi_reason);
-        return 0;
-}
-
 static int adopt_fd(Manager *manager, int fd) {
         int listening = 0;
         socklen_t n = sizeof(listening);
@@ -435,12 +408,12 @@ static int manager_start(Manager *manager) {
                 r = start_queue(manager);
         if (r >= 0)
                 r = start_uevents(manager);
-        if (r >= 0)
-                r = start_acpi(manager);
         if (r < 0)
                 return r;
         fill_context(manager);
-        r = start_varlink(manager);
+        r = sources_new(&manager->sources, &manager->config, &manager->context);
+        if (r >= 0)
+                r = start_varlink(manager);
         return r < 0 ? r : start_dbus(manager);
 }
 
@@ -469,7 +442,7 @@ Manager *manager_free(Manager *manager) {
         (void) serial_front_free(manager->serial);
         (void) varlink_server_free(manager->varlink);
         (void) sd_event_source_disable_unref(manager->ready_timer);
-        (void) acpi_source_free(manager->acpi);
+        (void) sources_free(manager->sources);
         (void) uevent_monitor_free(manager->uevents);
         (void) queue_slot_free(manager->slot);
         (void) onlining_free(manager->onlining);

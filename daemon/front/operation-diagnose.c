@@ -31,9 +31,11 @@ static int find_engine(Findings *findings, const OperationContext *context) {
 }
 
 static int find_acpi(Findings *findings, const OperationContext *context) {
-        if (context->acpi_active || !context->acpi_reason)
+        const OperationSource *acpi = &context->sources[SOURCE_ACPI];
+
+        if (acpi->active || !acpi->reason)
                 return 0;
-        return findings_add(findings, SEVERITY_NOTE, "acpi", /* file= */ NULL, context->acpi_reason,
+        return findings_add(findings, SEVERITY_NOTE, "acpi", /* file= */ NULL, acpi->reason,
                             /* advice= */ NULL, "eject requests of the platform do not reach the service");
 }
 

@@ -53,8 +53,12 @@ static int add_sources(json_object *o, const OperationContext *context) {
         int r;
 
         r = json_add(o, "sources", sources);
-        if (r >= 0)
-                r = append(sources, source_status(SOURCE_ACPI, context->acpi_active, context->acpi_reason));
+        for (Source source = 0; r >= 0 && source < _SOURCE_MAX; source++) {
+                const OperationSource *state = &context->sources[source];
+
+                if (state->active || state->reason)
+                        r = append(sources, source_status(source, state->active, state->reason));
+        }
         if (r >= 0)
                 r = append(sources, source_status(SOURCE_OPERATOR, /* active= */ true, /* reason= */ NULL));
         return r;

@@ -41,6 +41,12 @@ typedef struct Operation {
 const Operation *operation_find(const char *name); /* NULL: no such */
 const Operation *operation_get(OperationId id);
 
+/* A platform that asks by itself. What is neither active nor has a reason is not shown. */
+typedef struct OperationSource {
+        bool active;                  /* its requests are listened to */
+        const char *reason;           /* why not; or NULL */
+} OperationSource;
+
 /* What operations work on; all borrowed. */
 typedef struct OperationContext {
         sd_event *event;
@@ -51,8 +57,7 @@ typedef struct OperationContext {
         const char *owners_socket;    /* where to ask who has a page, or NULL: do not ask */
         const char *version;
         const char *hypervisor;       /* or NULL */
-        bool acpi_active;
-        const char *acpi_reason;      /* why not; or NULL */
+        OperationSource sources[_SOURCE_MAX]; /* but the operator, who is always heard */
         const char *const *health;    /* NULL-terminated notes, or NULL */
         bool hypervisor_may_change;   /* by its own channel, if it has one */
         const char *hypervisor_channel; /* the port that is served; or NULL */

@@ -115,7 +115,7 @@ int operation_setup(void **state) {
                 .queue = &t->queue,
                 .engine = &t->engine,
                 .version = "1.2",
-                .acpi_reason = "no gate",
+                .sources = { [SOURCE_ACPI] = { .reason = "no gate" } },
                 .root_fd = -1,
         };
         assert_true(sd_event_new(&t->context.event) >= 0);

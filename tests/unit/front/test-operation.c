@@ -44,8 +44,8 @@ static void test_status(void **state) {
                "\"reason\":\"no gate\"},{\"source\":\"operator\",\"active\":true}],\"health\":[]}\n");
         t->engine = (Engine) { .kind = ENGINE_SYSFS, .reason = "no module" };
         t->context.hypervisor = "kvm";
-        t->context.acpi_active = true;
-        t->context.acpi_reason = NULL;
+        t->context.sources[SOURCE_ACPI].active = true;
+        t->context.sources[SOURCE_ACPI].reason = NULL;
         t->context.health = health;
         t->queue.table_error = -EIO;
         (void) fake_queue_add_job(&t->queue, JOB_DONE);

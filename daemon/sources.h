@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The platforms that ask by themselves: which of them are listened to, and why not. */
+#pragma once
+
+#include "config.h"
+#include "front/operation.h"
+
+typedef struct Sources Sources;
+
+/* Begins to listen to all that the configuration wants, and says in the context how that went. That one
+ * cannot be heard is noted there and no error. Borrows the context, which must outlive it. -ENOMEM. */
+int sources_new(Sources **ret, const Config *config, OperationContext *context);
+Sources *sources_free(Sources *sources);
