@@ -165,14 +165,18 @@ static bool sender_is_at_limit(DBusFront *front, sd_bus_message *message) {
 
 /* What the dialog calls the thing that is to go. */
 static void describe_target(json_object *parameters, char *ret, size_t n) {
-        char size[FORMAT_SIZE_MAX];
+        char size[FORMAT_SIZE_MAX] = "memory";
         json_object *blocks;
+        uint64_t number, node;
         const char *device;
-        uint64_t number;
         size_t used, i;
 
         if (json_get_uint(parameters, "sizeBytes", INT64_MAX, &number) >= 0)
-                (void) snprintf(ret, n, "%s", format_size(number, size));
+                (void) format_size(number, size);
+        if (json_get_uint(parameters, "node", INT32_MAX, &node) >= 0)
+                (void) snprintf(ret, n, "%s of node %" PRIu64, size, node);
+        else if (json_get_uint(parameters, "sizeBytes", INT64_MAX, &number) >= 0)
+                (void) snprintf(ret, n, "%s", size);
         else if (json_get_string(parameters, "device", &device) >= 0)
                 (void) snprintf(ret, n, "device %s", device);
         else if (json_get_uint(parameters, "id", UINT32_MAX, &number) >= 0)

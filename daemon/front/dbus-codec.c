@@ -44,34 +44,67 @@ static int decode_blocks(sd_bus_message *message, json_object *parameters, sd_bu
         return json_add(parameters, "blocks", STEAL_PTR(array));
 }
 
-static int decode_option(sd_bus_message *message, const char *key, json_object *parameters,
-                         sd_bus_error *error) {
-        uint64_t usec;
-        int r, flag;
+/* "node" goes with all demands, the others with Unplug only. */
+static const struct DemandOption {
+        const char *name, *key, *type;
+        uint64_t min, max;
+        bool unplug_only;
+} demand_options[] = {
+        { "deadline_usec", "deadlineUsec", "t", 1, INT64_MAX, true },
+        { "allow_partial", "allowPartial", "b", 0, 1, true },
+        { "node", "node", "u", 0, INT32_MAX, false },
+};
 
-        if (strcmp(key, "deadline_usec") == 0) {
-                if (json_object_object_get_ex(parameters, "deadlineUsec", /* value= */ NULL))
-                        return invalid(error, "Option 'deadline_usec' is given twice.");
-                r = sd_bus_message_read(message, "v", "t", &usec);
-                if (r < 0)
-                        return r == -ENXIO ? invalid(error, "Option 'deadline_usec' must be of type t.") : r;
-                if (usec == 0 || usec > INT64_MAX)
-                        return invalid(error, "Option 'deadline_usec' is out of range.");
-                return json_add_int(parameters, "deadlineUsec", (int64_t) usec);
+static const struct DemandOption *find_option(const char *name, OperationId operation) {
+        for (size_t i = 0; i < sizeof(demand_options) / sizeof(demand_options[0]); i++)
+                if (strcmp(demand_options[i].name, name) == 0)
+                        return demand_options[i].unplug_only && operation != OPERATION_UNPLUG
+                                       ? NULL
+                                       : &demand_options[i];
+        return NULL;
+}
+
+/* Of type t, u or b. */
+static int read_number(sd_bus_message *message, const char *type, uint64_t *ret) {
+        uint64_t number;
+        uint32_t word; /* b is read into an int, which is as large */
+        int r;
+
+        if (*type == 't')
+                r = sd_bus_message_read(message, "v", type, &number);
+        else {
+                r = sd_bus_message_read(message, "v", type, &word);
+                number = r < 0 ? 0 : word;
         }
-        if (strcmp(key, "allow_partial") == 0) {
-                if (json_object_object_get_ex(parameters, "allowPartial", /* value= */ NULL))
-                        return invalid(error, "Option 'allow_partial' is given twice.");
-                r = sd_bus_message_read(message, "v", "b", &flag);
-                if (r < 0)
-                        return r == -ENXIO ? invalid(error, "Option 'allow_partial' must be of type b.") : r;
-                return json_add_bool(parameters, "allowPartial", flag);
-        }
-        return invalid(error, "Unknown option.");
+        if (r >= 0)
+                *ret = number;
+        return r;
+}
+
+static int decode_option(sd_bus_message *message, const struct DemandOption *option, json_object *parameters,
+                         sd_bus_error *error) {
+        uint64_t number;
+        int r;
+
+        if (json_object_object_get_ex(parameters, option->key, /* value= */ NULL))
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Option '%s' is given twice.",
+                                         option->name);
+        r = read_number(message, option->type, &number);
+        if (r == -ENXIO)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Option '%s' must be of type %s.",
+                                         option->name, option->type);
+        if (r < 0)
+                return r;
+        if (number < option->min || number > option->max)
+                return sd_bus_error_setf(error, SD_BUS_ERROR_INVALID_ARGS, "Option '%s' is out of range.",
+                                         option->name);
+        return *option->type == 'b' ? json_add_bool(parameters, option->key, number > 0)
+                                    : json_add_int(parameters, option->key, (int64_t) number);
 }
 
 static int decode_options(sd_bus_message *message, OperationId operation, json_object *parameters,
                           sd_bus_error *error) {
+        const struct DemandOption *option;
         const char *key;
         int r;
 
@@ -82,9 +115,10 @@ static int decode_options(sd_bus_message *message, OperationId operation, json_o
                 r = sd_bus_message_read(message, "s", &key);
                 if (r < 0)
                         return r;
-                if (operation != OPERATION_UNPLUG)
-                        return invalid(error, "Unknown option."); /* the others have none yet */
-                r = decode_option(message, key, parameters, error);
+                option = find_option(key, operation);
+                if (!option)
+                        return invalid(error, "Unknown option.");
+                r = decode_option(message, option, parameters, error);
                 if (r < 0)
                         return r;
                 r = sd_bus_message_exit_container(message);
@@ -151,6 +185,7 @@ static const struct {
 } error_texts[] = {
         { "org.memunplug.NoSuchBlock", "block", "No memory block has the number ", "." },
         { "org.memunplug.NoSuchDevice", "device", "No memory device has the name ", "." },
+        { "org.memunplug.NoSuchNode", "node", "There is no memory on a node ", "." },
         { "org.memunplug.NoSuchJob", "id", "No job has the number ", ", or it has ended." },
         { "org.memunplug.Cancelled", "id", "Job ", " was cancelled." },
 };

@@ -13,6 +13,7 @@ typedef enum Parameter {
         PARAMETER_SIZE_BYTES,
         PARAMETER_BLOCKS,
         PARAMETER_DEVICE,
+        PARAMETER_NODE,
         PARAMETER_DEADLINE_USEC,
         PARAMETER_ALLOW_PARTIAL,
         PARAMETER_ID,
@@ -25,6 +26,7 @@ static const char *const parameter_names[_PARAMETER_MAX] = {
         [PARAMETER_SIZE_BYTES] = "sizeBytes",
         [PARAMETER_BLOCKS] = "blocks",
         [PARAMETER_DEVICE] = "device",
+        [PARAMETER_NODE] = "node",
         [PARAMETER_DEADLINE_USEC] = "deadlineUsec",
         [PARAMETER_ALLOW_PARTIAL] = "allowPartial",
         [PARAMETER_ID] = "id",
@@ -32,14 +34,14 @@ static const char *const parameter_names[_PARAMETER_MAX] = {
         [PARAMETER_INTERACTIVE] = "allowInteractiveAuthentication",
 };
 
-#define PARAMETERS_MAX 6U
+#define PARAMETERS_MAX 6U /* of one operation */
 
 /* PARAMETER_INTERACTIVE goes with every operation: it is for the front. */
 static const Parameter accepted[_OPERATION_MAX][PARAMETERS_MAX] = {
-        [OPERATION_PLAN] = { PARAMETER_SIZE_BYTES, PARAMETER_BLOCKS, PARAMETER_DEVICE },
-        [OPERATION_UNPLUG] = { PARAMETER_SIZE_BYTES, PARAMETER_BLOCKS, PARAMETER_DEVICE,
+        [OPERATION_PLAN] = { PARAMETER_SIZE_BYTES, PARAMETER_BLOCKS, PARAMETER_DEVICE, PARAMETER_NODE },
+        [OPERATION_UNPLUG] = { PARAMETER_SIZE_BYTES, PARAMETER_BLOCKS, PARAMETER_DEVICE, PARAMETER_NODE,
                                PARAMETER_DEADLINE_USEC, PARAMETER_ALLOW_PARTIAL },
-        [OPERATION_REPLUG] = { PARAMETER_SIZE_BYTES, PARAMETER_BLOCKS, PARAMETER_DEVICE },
+        [OPERATION_REPLUG] = { PARAMETER_SIZE_BYTES, PARAMETER_BLOCKS, PARAMETER_DEVICE, PARAMETER_NODE },
         [OPERATION_CANCEL] = { PARAMETER_ID },
         [OPERATION_LIST_JOBS] = { PARAMETER_ID },
         [OPERATION_EXPLAIN] = { PARAMETER_BLOCK },
@@ -129,6 +131,15 @@ static int take_device(json_object *value, char device[static DEMAND_NAME_SIZE])
         return 0;
 }
 
+static int take_node(json_object *value, Demand *demand) {
+        int r = take_number32(value, &demand->node);
+
+        if (r < 0 || demand->node > INT32_MAX)
+                return -EINVAL;
+        demand->by_node = true;
+        return 0;
+}
+
 static int take(Parameter parameter, json_object *value, OperationArguments *arguments) {
         Demand *demand = &arguments->demand;
         bool ignored;
@@ -140,6 +151,8 @@ static int take(Parameter parameter, json_object *value, OperationArguments *arg
                 return take_blocks(value, demand);
         case PARAMETER_DEVICE:
                 return take_device(value, demand->device);
+        case PARAMETER_NODE:
+                return take_node(value, demand);
         case PARAMETER_DEADLINE_USEC:
                 return take_number(value, 1, OPERATION_BYTES_MAX, &demand->deadline_usec);
         case PARAMETER_ALLOW_PARTIAL:
@@ -174,7 +187,9 @@ static Parameter check_given(OperationId id, const bool given[static _PARAMETER_
                         return targets[i];
                 has_target = has_target || given[targets[i]];
         }
-        return has_target ? PARAMETER_NONE : targets[0];
+        if (given[PARAMETER_NODE] && (given[PARAMETER_BLOCKS] || given[PARAMETER_DEVICE]))
+                return PARAMETER_NODE; /* these are where they are */
+        return has_target || given[PARAMETER_NODE] ? PARAMETER_NONE : targets[0];
 }
 
 int operation_arguments_parse(OperationId id, json_object *parameters, OperationArguments *ret,

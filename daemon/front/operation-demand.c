@@ -24,6 +24,8 @@ static const char *cause_to_error(JobCause cause) {
                 return ERROR_NO_SUCH_BLOCK;
         case CAUSE_NO_SUCH_DEVICE:
                 return ERROR_NO_SUCH_DEVICE;
+        case CAUSE_NO_SUCH_NODE:
+                return ERROR_NO_SUCH_NODE;
         case CAUSE_NOTHING_REMOVABLE:
         case CAUSE_IN_USE:
                 return ERROR_NOTHING_REMOVABLE;
@@ -48,6 +50,8 @@ static JobCause outcome_to_cause(PlanOutcome outcome) {
                 return CAUSE_NO_SUCH_BLOCK;
         case PLAN_NO_SUCH_DEVICE:
                 return CAUSE_NO_SUCH_DEVICE;
+        case PLAN_NO_SUCH_NODE:
+                return CAUSE_NO_SUCH_NODE;
         case PLAN_FEASIBLE:
         case PLAN_NOTHING_REMOVABLE:
         case PLAN_TOO_LITTLE:
@@ -69,6 +73,8 @@ static int answer_cause(OperationCall *call, JobCause cause, const Demand *deman
                 return operation_answer_error_number(call, name, "block", missing_block);
         if (cause == CAUSE_NO_SUCH_DEVICE)
                 return operation_answer_error_text(call, name, "device", demand->device);
+        if (cause == CAUSE_NO_SUCH_NODE)
+                return operation_answer_error_number(call, name, "node", demand->node);
         return operation_answer_error_text(call, name, "reason", reason ?: job_cause_to_string(cause));
 }
 
@@ -128,6 +134,7 @@ int operation_cancel(OperationCall *call, const OperationArguments *arguments) {
         case CAUSE_SYSTEM:
         case CAUSE_NO_SUCH_BLOCK:
         case CAUSE_NO_SUCH_DEVICE:
+        case CAUSE_NO_SUCH_NODE:
         case _CAUSE_MAX:
         case _CAUSE_INVALID:
                 return operation_answer_error_number(call, ERROR_NO_SUCH_JOB, "id", arguments->id);

@@ -11,6 +11,7 @@
 #define ERROR_EXPECTED_MORE "org.varlink.service.ExpectedMore"
 #define ERROR_NO_SUCH_BLOCK "org.memunplug.NoSuchBlock"
 #define ERROR_NO_SUCH_DEVICE "org.memunplug.NoSuchDevice"
+#define ERROR_NO_SUCH_NODE "org.memunplug.NoSuchNode"
 #define ERROR_NO_SUCH_JOB "org.memunplug.NoSuchJob"
 #define ERROR_NOTHING_REMOVABLE "org.memunplug.NothingRemovable"
 #define ERROR_REFUSED "org.memunplug.Refused"

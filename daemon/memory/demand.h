@@ -28,7 +28,8 @@ typedef enum DemandKind {
         _DEMAND_INVALID = -EINVAL,
 } DemandKind;
 
-/* What is asked for: exactly one of size, blocks, device is set. */
+/* What is asked for: exactly one of size, blocks, device is set; or a node, alone (all of it that may go, or
+ * is offline) or with a size. */
 typedef struct Demand {
         DemandKind kind;
         Source source;
@@ -36,6 +37,8 @@ typedef struct Demand {
         uint32_t *blocks;                  /* block indices, as asked, may repeat; owned */
         size_t n_blocks;                   /* 0: not by blocks */
         char device[DEMAND_NAME_SIZE];     /* "": not by device */
+        bool by_node;                      /* only memory of this NUMA node: */
+        uint32_t node;
         uint64_t deadline_usec;            /* from acceptance; 0: the configured default */
         bool allow_partial;
         char caller[DEMAND_CALLER_SIZE];   /* who asked, for people: "uid 0", "platform" */

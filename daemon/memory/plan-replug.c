@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Plans of what comes back: offline blocks, to ZONE_MOVABLE, from where they can go again. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +50,7 @@ static int by_size(Planner *p) {
         for (size_t i = 0; i < p->table->n_blocks && p->n_picked < want; i++) {
                 const Block *block = &p->table->blocks[i];
 
-                if (block->state != BLOCK_OFFLINE)
+                if (block->state != BLOCK_OFFLINE || !planner_may_take(p->demand, block))
                         continue;
                 r = consider_back(p, block);
                 if (r < 0)
@@ -64,6 +65,24 @@ static int by_size(Planner *p) {
         }
         plan_drop_refusals(p->plan);
         return 0;
+}
+
+static int by_node(Planner *p) {
+        for (size_t i = 0; i < p->table->n_blocks; i++) {
+                const Block *block = &p->table->blocks[i];
+                int r = 0;
+
+                if (block->state == BLOCK_OFFLINE && planner_may_take(p->demand, block))
+                        r = consider_back(p, block);
+                if (r < 0)
+                        return r;
+        }
+        if (p->n_picked > 0)
+                return 0;
+        if (p->n_refused > 0)
+                return planner_end(p, planner_refusal_outcome(p), "nothing of node %" PRIu32
+                                   " can come back: %s", p->demand->node, p->plan->refused[0].reason);
+        return planner_end(p, PLAN_NOTHING_REMOVABLE, "node %" PRIu32 ": online already", p->demand->node);
 }
 
 static int by_blocks(Planner *p) {
@@ -115,5 +134,7 @@ static int by_device(Planner *p) {
 int plan_replug(Planner *p) {
         if (p->demand->device[0])
                 return by_device(p);
-        return p->demand->n_blocks > 0 ? by_blocks(p) : by_size(p);
+        if (p->demand->n_blocks > 0)
+                return by_blocks(p);
+        return p->demand->by_node && p->demand->size_bytes == 0 ? by_node(p) : by_size(p);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Plans of what goes: by size, by list, by device. The verdicts are guard.c's, the order of choice is
- * plan-choose.c's. */
+/* Plans of what goes: by size, by node, by list, by device. The verdicts are guard.c's, the order of choice
+ * is plan-choose.c's. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,19 @@ static int fit_into_room(Planner *p) {
         return r;
 }
 
+/* All that may go, of the demand's node if it names one. */
+static int pick_all(Planner *p) {
+        for (size_t i = 0; i < p->table->n_blocks; i++) {
+                int r = 0;
+
+                if (planner_may_take(p->demand, &p->table->blocks[i]))
+                        r = consider(p, &p->table->blocks[i]);
+                if (r < 0)
+                        return r;
+        }
+        return plan_keep_nodes(p);
+}
+
 static int by_size(Planner *p) {
         size_t want, n;
         int r;
@@ -70,12 +84,7 @@ static int by_size(Planner *p) {
         r = planner_whole_blocks(p, &want);
         if (r < 0 || want == 0)
                 return r;
-        for (size_t i = 0; i < p->table->n_blocks; i++) {
-                r = consider(p, &p->table->blocks[i]);
-                if (r < 0)
-                        return r;
-        }
-        r = plan_keep_nodes(p);
+        r = pick_all(p);
         n = p->n_picked;
         if (r >= 0 && (n > want || p->demand->allow_partial)) /* else there is no choice */
                 r = plan_choose(p->table, p->policy, p->picked, p->n_picked, want, &n);
@@ -90,6 +99,22 @@ static int by_size(Planner *p) {
         } else
                 plan_drop_refusals(p->plan); /* what was not needed was not refused */
         return fit_into_room(p);
+}
+
+/* What cannot go was not asked for, but is listed: it is why the node is not empty afterwards. */
+static int by_node(Planner *p) {
+        size_t chosen;
+        int r;
+
+        r = pick_all(p);
+        if (r < 0)
+                return r;
+        if (p->n_picked == 0)
+                return planner_end(p, planner_refusal_outcome(p), "nothing of node %" PRIu32 " can go: %s",
+                                   p->demand->node, p->plan->refused[0].reason);
+        r = plan_choose(p->table, p->policy, p->picked, p->n_picked, p->n_picked,
+                        &chosen); /* if not all fit: these first */
+        return r < 0 ? r : fit_into_room(p);
 }
 
 static int by_blocks(Planner *p) {
@@ -176,7 +201,7 @@ static bool demand_wants(const BlockTable *table, const Demand *demand, const Bl
 
         if (demand->device[0])
                 return name && strcmp(name, demand->device) == 0;
-        return demand->n_blocks == 0;
+        return demand->n_blocks == 0 && planner_may_take(demand, block);
 }
 
 void plan_wants(const BlockTable *table, const Demand *demand, const GuardPolicy *policy, bool *ret) {
@@ -195,5 +220,7 @@ void plan_wants(const BlockTable *table, const Demand *demand, const GuardPolicy
 int plan_unplug(Planner *p) {
         if (p->demand->device[0])
                 return by_device(p);
-        return p->demand->n_blocks > 0 ? by_blocks(p) : by_size(p);
+        if (p->demand->n_blocks > 0)
+                return by_blocks(p);
+        return p->demand->by_node && p->demand->size_bytes == 0 ? by_node(p) : by_size(p);
 }

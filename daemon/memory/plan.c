@@ -60,6 +60,12 @@ static int fill_steps(Planner *p) {
         return 0;
 }
 
+static int make_steps(Planner *p) {
+        if (p->demand->by_node && !block_table_find_node(p->table, (int) p->demand->node))
+                return planner_no_such_node(p);
+        return p->demand->kind == DEMAND_REPLUG ? plan_replug(p) : plan_unplug(p);
+}
+
 int plan_make(const BlockTable *table, const Demand *demand, const GuardPolicy *policy,
               const MemoryRoom *room, Plan **ret) {
         CLEANUP(plan_freep) Plan *plan = NULL;
@@ -75,7 +81,7 @@ int plan_make(const BlockTable *table, const Demand *demand, const GuardPolicy *
         plan->block_size = table->block_size;
         planner.plan = plan;
         planner.picked = picked;
-        r = demand->kind == DEMAND_REPLUG ? plan_replug(&planner) : plan_unplug(&planner);
+        r = make_steps(&planner);
         if (r >= 0)
                 r = fill_steps(&planner);
         if (r < 0)

@@ -13,6 +13,7 @@ typedef enum PlanOutcome {
         PLAN_FEASIBLE,
         PLAN_NO_SUCH_BLOCK,
         PLAN_NO_SUCH_DEVICE,
+        PLAN_NO_SUCH_NODE,
         PLAN_NOTHING_REMOVABLE, /* no block that was asked for can go */
         PLAN_TOO_LITTLE,        /* some can, but not all that was asked */
         PLAN_NO_ROOM,           /* what must move has nowhere to go */

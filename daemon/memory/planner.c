@@ -70,6 +70,10 @@ uint64_t planner_picked_use(const Planner *p, size_t n) {
         return sum;
 }
 
+bool planner_may_take(const Demand *demand, const Block *block) {
+        return !demand->by_node || (block->node >= 0 && (uint32_t) block->node == demand->node);
+}
+
 bool planner_owns(const Planner *p, const Block *block, const Device *device) {
         return block->device == (size_t) (device - p->table->devices);
 }
@@ -128,10 +132,18 @@ static const char *plural(size_t n) {
         return n == 1 ? "" : "s";
 }
 
+/* Where what was found is, for a sentence: " of node 1", or nothing. */
+static const char *of_node(const Planner *p, char buffer[static 32]) {
+        buffer[0] = '\0';
+        if (p->demand->by_node)
+                (void) snprintf(buffer, 32, " of node %" PRIu32, p->demand->node);
+        return buffer;
+}
+
 /* Why what was asked for by size is not there. */
 int planner_end_too_little(Planner *p, uint64_t asked, uint64_t found) {
         PlanOutcome outcome = found > 0 ? PLAN_TOO_LITTLE : PLAN_NOTHING_REMOVABLE;
-        char asked_text[FORMAT_SIZE_MAX], found_text[FORMAT_SIZE_MAX];
+        char asked_text[FORMAT_SIZE_MAX], found_text[FORMAT_SIZE_MAX], node[32];
 
         (void) snprintf(found_text, sizeof(found_text), "nothing");
         if (found > 0)
@@ -139,13 +151,14 @@ int planner_end_too_little(Planner *p, uint64_t asked, uint64_t found) {
         if (found + p->count[VERDICT_BUSY] * p->table->block_size >= asked)
                 outcome = PLAN_BUSY;
         if (p->demand->kind == DEMAND_REPLUG)
-                return planner_end(p, outcome, "%s asked for, but of what is offline %s can come back",
-                                   format_size(asked, asked_text), found_text);
+                return planner_end(p, outcome, "%s asked for, but of what is offline%s %s can come back",
+                                   format_size(asked, asked_text), of_node(p, node), found_text);
         return planner_end(p, outcome,
-                           "%s asked for, but %s can go "
+                           "%s asked for, but %s%s can go "
                            "(blocks that cannot: %zu guarded, %zu unmovable, %zu busy, %zu offline already)",
-                           format_size(asked, asked_text), found_text, p->count[VERDICT_GUARDED],
-                           p->count[VERDICT_UNMOVABLE], p->count[VERDICT_BUSY], p->count[VERDICT_OFFLINE]);
+                           format_size(asked, asked_text), found_text, of_node(p, node),
+                           p->count[VERDICT_GUARDED], p->count[VERDICT_UNMOVABLE], p->count[VERDICT_BUSY],
+                           p->count[VERDICT_OFFLINE]);
 }
 
 int planner_end_with_refusals(Planner *p) {
@@ -159,6 +172,10 @@ int planner_end_with_refusals(Planner *p) {
                            p->n_asked, plural(p->n_asked),
                            p->demand->kind == DEMAND_REPLUG ? "come back" : "go", first->block,
                            first->reason);
+}
+
+int planner_no_such_node(Planner *p) {
+        return planner_end(p, PLAN_NO_SUCH_NODE, "there is no memory on a node %" PRIu32, p->demand->node);
 }
 
 int planner_no_such_device(Planner *p) {

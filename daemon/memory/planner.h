@@ -29,6 +29,7 @@ int planner_end(Planner *p, PlanOutcome outcome, const char *format, ...)
 int planner_end_too_little(Planner *p, uint64_t asked, uint64_t found);
 int planner_end_with_refusals(Planner *p);
 int planner_no_such_device(Planner *p);
+int planner_no_such_node(Planner *p);
 PlanOutcome planner_refusal_outcome(const Planner *p);
 
 /* Takes reason. block NULL: the refusal is of the device. */
@@ -41,6 +42,8 @@ int planner_whole_blocks(Planner *p, size_t *ret);
  */
 int planner_listed_blocks(Planner *p, uint32_t **ret, size_t *ret_n);
 
+/* Is it of the node that the demand names? Without one, of whichever. */
+bool planner_may_take(const Demand *demand, const Block *block);
 bool planner_owns(const Planner *p, const Block *block, const Device *device);
 uint64_t planner_known_use(const Block *block);
 uint64_t planner_picked_use(const Planner *p, size_t n);

@@ -25,6 +25,7 @@ static unsigned cause_weight(JobCause cause) {
         case CAUSE_SYSTEM:
         case CAUSE_NO_SUCH_BLOCK:
         case CAUSE_NO_SUCH_DEVICE:
+        case CAUSE_NO_SUCH_NODE:
         case _CAUSE_MAX:
         case _CAUSE_INVALID:
                 break;

@@ -12,7 +12,7 @@ static const char *const state_names[_JOB_STATE_MAX] = {
         [JOB_CANCELLED] = "cancelled",
 };
 
-/* CAUSE_NONE has no name. The two "no such" causes never reach a job: they are answers to demands. */
+/* CAUSE_NONE has no name. The "no such" causes never reach a job: they are answers to demands. */
 static const char *const cause_names[_CAUSE_MAX] = {
         [CAUSE_REFUSED] = "refused",         [CAUSE_NOTHING_REMOVABLE] = "nothing_removable",
         [CAUSE_IN_USE] = "in_use",           [CAUSE_BUSY] = "busy",
@@ -20,6 +20,7 @@ static const char *const cause_names[_CAUSE_MAX] = {
         [CAUSE_CANCELLED] = "cancelled",     [CAUSE_INTERRUPTED] = "interrupted",
         [CAUSE_STUCK] = "stuck",             [CAUSE_SYSTEM] = "system",
         [CAUSE_NO_SUCH_BLOCK] = "no_such_block", [CAUSE_NO_SUCH_DEVICE] = "no_such_device",
+        [CAUSE_NO_SUCH_NODE] = "no_such_node",
 };
 
 static int name_to_index(const char *const *names, int max, const char *s) {
@@ -53,6 +54,8 @@ JobCause job_cause_from_outcome(PlanOutcome outcome) {
                 return CAUSE_NO_SUCH_BLOCK;
         case PLAN_NO_SUCH_DEVICE:
                 return CAUSE_NO_SUCH_DEVICE;
+        case PLAN_NO_SUCH_NODE:
+                return CAUSE_NO_SUCH_NODE;
         case PLAN_NOTHING_REMOVABLE:
         case PLAN_TOO_LITTLE:
                 return CAUSE_NOTHING_REMOVABLE;

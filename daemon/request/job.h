@@ -44,6 +44,7 @@ typedef enum JobCause {
         CAUSE_SYSTEM,            /* an error of the system */
         CAUSE_NO_SUCH_BLOCK,     /* demands only */
         CAUSE_NO_SUCH_DEVICE,    /* demands only */
+        CAUSE_NO_SUCH_NODE,      /* demands only */
         _CAUSE_MAX,
         _CAUSE_INVALID = -EINVAL,
 } JobCause;

@@ -73,6 +73,7 @@ static uint32_t cause_to_status(JobCause cause) {
         case CAUSE_SYSTEM:
         case CAUSE_NO_SUCH_BLOCK:
         case CAUSE_NO_SUCH_DEVICE:
+        case CAUSE_NO_SUCH_NODE:
         case _CAUSE_MAX:
         case _CAUSE_INVALID:
                 break;

@@ -31,10 +31,12 @@ def test_errors_are_the_same(m):
              ("Unplug", {"blocks": [1]}, ("0", "1", "1", "", "0")),
              ("Unplug", {"device": "PNP0C80:77"}, ("0", "0", "PNP0C80:77", "0")),
              ("Unplug", {"device": "../../etc"}, ("0", "0", "../../etc", "0")),
+             ("Plan", {"node": 5}, ("0", "0", "", "1", "node", "u", "5")),
+             ("Unplug", {"device": "boot", "node": 5}, ("0", "0", "boot", "1", "node", "u", "5")),
              ("Replug", {"blocks": [12]}, ("0", "1", "12", "", "0")),
              ("Plan", {"blocks": [4000000]}, ("0", "1", "4000000", "", "0"))]
     names = {"InvalidParameter": "missing, not valid", "NoSuchBlock": "No memory block",
-             "NoSuchDevice": "No memory device"}
+             "NoSuchDevice": "No memory device", "NoSuchNode": "no memory on a node 5"}
     for method, parameters, arguments in cases:
         varlink, bus = m.varlink(method, parameters), m.manager(method, "tatsa{sv}", *arguments)
         assert isinstance(varlink, str) == isinstance(bus, str), (varlink, bus)

@@ -103,6 +103,17 @@ static void test_changing(void **state) {
         sd_bus_message_unref(reply);
         assert_string_equal(fake_operation(bus->fake), "Cancel");
         assert_string_equal(fake_parameters(bus->fake), "{\"id\":1}");
+
+        for (size_t i = 0; i < 3; i++) {
+                static const char *const members[] = { "Plan", "Replug", "Unplug" };
+
+                reply = call_wait(bus, client, PATH, MANAGER, members[i], "tatsa{sv}", (uint64_t) 0, 0, "", 1,
+                                  "node", "u", 1);
+                assert_false(sd_bus_message_is_method_error(reply, NULL));
+                sd_bus_message_unref(reply);
+                assert_string_equal(fake_operation(bus->fake), members[i]);
+                assert_string_equal(fake_parameters(bus->fake), "{\"node\":1}");
+        }
         sd_bus_close_unref(client);
 }
 
@@ -149,6 +160,8 @@ static void test_bad_arguments(void **state) {
         assert_error(with_option(bus, client, "Unplug", "allow_partial", "t", 1), INVALID_ARGS);
         assert_error(with_option(bus, client, "Replug", "deadline_usec", "t", 1), INVALID_ARGS);
         assert_error(with_option(bus, client, "Plan", "allow_partial", "b", 1), INVALID_ARGS);
+        assert_error(with_option(bus, client, "Plan", "node", "t", 1), INVALID_ARGS);
+        assert_error(with_option(bus, client, "Plan", "node", "u", UINT32_MAX), INVALID_ARGS);
         assert_error(call_wait(bus, client, PATH, MANAGER, "Unplug", "tatsa{sv}", (uint64_t) 1, 0, "", 2,
                                "deadline_usec", "t", (uint64_t) 1, "deadline_usec", "t", (uint64_t) 2),
                      INVALID_ARGS);
@@ -171,6 +184,8 @@ static void test_errors(void **state) {
                   "No memory block has the number 9." },
                 { "org.memunplug.NoSuchDevice", "device", "X", "org.memunplug1.NoSuchDevice",
                   "No memory device has the name X." },
+                { "org.memunplug.NoSuchNode", "node", "7", "org.memunplug1.NoSuchNode",
+                  "There is no memory on a node 7." },
                 { "org.memunplug.Refused", "reason", "Because.", "org.memunplug1.Refused", "Because." },
                 { "org.memunplug.Busy", "reason", "Full.", "org.memunplug1.Busy", "Full." },
                 { "org.memunplug.NothingRemovable", "reason", "100% used %s%n.",

@@ -48,7 +48,7 @@ static void expect_bad(OperationId id, const char *text, const char *wrong) {
 static void expect_bad_value(OperationId id, const char *key, const char *value) {
         char text[400];
         bool is_target = strcmp(key, "sizeBytes") == 0 || strcmp(key, "blocks") == 0 ||
-                         strcmp(key, "device") == 0;
+                         strcmp(key, "device") == 0 || strcmp(key, "node") == 0;
         bool takes_demand = id == OPERATION_PLAN || id == OPERATION_UNPLUG || id == OPERATION_REPLUG;
 
         (void) snprintf(text, sizeof(text), "{%s\"%s\":%s}", takes_demand &&
@@ -72,6 +72,8 @@ static const struct {
         { "device", "\"boot\" \"PNP0C80:00\" \"dax0.0\" \"a_b-c\"",
           "\"\" \"a/b\" \"../x\" \"a\\u0020b\" \"\\u00e4\" \"a\\n\" \"%s\" 1 true [] {} [\"boot\"] "
           "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+          1U << OPERATION_PLAN | 1U << OPERATION_UNPLUG | 1U << OPERATION_REPLUG },
+        { "node", "0 1 2147483647", "-1 2147483648 4294967296 1.0 \"1\" true [] {} [0]",
           1U << OPERATION_PLAN | 1U << OPERATION_UNPLUG | 1U << OPERATION_REPLUG },
         { "deadlineUsec", "1 9007199254740991", "0 -5 9007199254740992 1.0 \"30s\" true [] {}",
           1U << OPERATION_UNPLUG },
@@ -105,7 +107,7 @@ static void test_good_values(void **state) {
         for (OperationId id = 0; id < _OPERATION_MAX; id++)
                 for (size_t i = 0; i < N_PARAMETERS; i++) {
                         const char *key = parameters[i].key;
-                        bool alone = i < 3 || strcmp(key, "id") == 0 || strcmp(key, "block") == 0;
+                        bool alone = i < 4 || strcmp(key, "id") == 0 || strcmp(key, "block") == 0;
                         char *list, *value, *rest, text[400];
 
                         if (!(parameters[i].operations & 1U << id))
@@ -142,6 +144,9 @@ static void test_missing(void **state) {
                 { OPERATION_UNPLUG, "{\"sizeBytes\":1,\"device\":\"boot\"}", "device" },
                 { OPERATION_UNPLUG, "{\"blocks\":[1],\"device\":\"boot\"}", "device" },
                 { OPERATION_UNPLUG, "{\"sizeBytes\":1,\"blocks\":[1],\"device\":\"boot\"}", "blocks" },
+                { OPERATION_UNPLUG, "{\"node\":1,\"device\":\"boot\"}", "node" },
+                { OPERATION_PLAN, "{\"blocks\":[1],\"node\":1}", "node" },
+                { OPERATION_PLAN, "{\"node\":null}", "sizeBytes" },
                 { OPERATION_CANCEL, NULL, "id" },
                 { OPERATION_CANCEL, "{\"id\":null}", "id" },
                 { OPERATION_EXPLAIN, "{}", "block" },
@@ -199,6 +204,14 @@ static void test_taken(void **state) {
         assert_int_equal(a.demand.kind, DEMAND_REPLUG);
         assert_int_equal(a.demand.n_blocks, 2);
         assert_int_equal(a.demand.blocks[0], 7);
+        operation_arguments_clear(&a);
+        assert_int_equal(parse(OPERATION_REPLUG, "{\"sizeBytes\":5}", &a, parameter), 0);
+        assert_false(a.demand.by_node);
+        operation_arguments_clear(&a);
+        assert_int_equal(parse(OPERATION_PLAN, "{\"sizeBytes\":5,\"node\":7}", &a, parameter), 0);
+        assert_true(a.demand.by_node);
+        assert_int_equal(a.demand.node, 7);
+        assert_int_equal(a.demand.size_bytes, 5);
         operation_arguments_clear(&a);
         assert_int_equal(parse(OPERATION_LIST_JOBS, "{\"id\":0}", &a, parameter), 0);
         assert_true(a.has_id);

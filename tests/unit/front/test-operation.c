@@ -165,6 +165,7 @@ static void test_plan(void **state) {
         } table[] = {
                 { PLAN_NO_SUCH_BLOCK, "error org.memunplug.NoSuchBlock {\"block\":7}\n" },
                 { PLAN_NO_SUCH_DEVICE, "error org.memunplug.NoSuchDevice {\"device\":\"dimm0\"}\n" },
+                { PLAN_NO_SUCH_NODE, "error org.memunplug.NoSuchNode {\"node\":3}\n" },
         };
         Test *t = *state;
 
@@ -181,10 +182,11 @@ static void test_plan(void **state) {
                        "\"moveBytes\":0,"
                        "\"freeBytes\":0,\"reserveBytes\":0,\"reason\":\"because\"}\n");
         }
-        for (size_t i = 0; i < 2; i++) {
+        for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
                 t->queue.plan_outcome = table[i].outcome;
-                expect(t, "Plan", "{\"device\":\"dimm0\"}", false, table[i].log);
+                expect(t, "Plan", i < 2 ? "{\"device\":\"dimm0\"}" : "{\"node\":3}", false, table[i].log);
         }
+        assert_true(t->queue.demand.by_node);
         assert_int_equal(t->queue.n_submitted, 0);
 }
 
@@ -202,6 +204,7 @@ static void test_not_accepted(void **state) {
                 [CAUSE_SYSTEM] = "org.memunplug.Failed {\"reason\":\"why\"}",
                 [CAUSE_NO_SUCH_BLOCK] = "org.memunplug.NoSuchBlock {\"block\":7}",
                 [CAUSE_NO_SUCH_DEVICE] = "org.memunplug.NoSuchDevice {\"device\":\"dimm0\"}",
+                [CAUSE_NO_SUCH_NODE] = "org.memunplug.NoSuchNode {\"node\":0}",
         };
         Test *t = *state;
 

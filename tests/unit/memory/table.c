@@ -65,3 +65,19 @@ BlockTable *table_new(const char *layout, uint32_t first) {
         }
         return table;
 }
+
+void table_set_nodes(BlockTable *table) {
+        free(table->nodes);
+        table->nodes = calloc(table->n_devices, sizeof(*table->nodes));
+        table->n_nodes = 0;
+        for (size_t i = 0; i < table->n_blocks; i++) {
+                Block *block = &table->blocks[i];
+
+                block->node = (int) block->device;
+                if (table->n_nodes == 0 || table->nodes[table->n_nodes - 1].node != block->node)
+                        table->nodes[table->n_nodes++] = (Node) { .node = block->node };
+                table->nodes[table->n_nodes - 1].n_online += block->state != BLOCK_OFFLINE;
+        }
+        for (size_t i = 0; i < table->n_devices; i++)
+                table->devices[i].node = (int) i;
+}

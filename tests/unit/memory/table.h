@@ -11,3 +11,5 @@
 
 /* The first block has the index first. Devices are DIMMs "PNP0C80:00" and so on, ejectable. */
 BlockTable *table_new(const char *layout, uint32_t first);
+/* Device n is node n. */
+void table_set_nodes(BlockTable *table);

@@ -69,6 +69,7 @@ static void case_make(Case *c) {
                 .protected_blocks = c->protected,
                 .n_protected = chance(3) ? 0 : some_blocks(c->protected, 8),
                 .try_kernel_zones = chance(4) == 0,
+                .empty_nodes = chance(2),
         };
         qsort(c->busy, c->policy.n_busy, sizeof(uint32_t), compare);
         qsort(c->protected, c->policy.n_protected, sizeof(uint32_t), compare);
@@ -76,11 +77,18 @@ static void case_make(Case *c) {
                                 .available_bytes = chance(2) ? 64 * BS : chance(64) * BS };
         c->demand =
                 (Demand) { .kind = chance(4) ? DEMAND_UNPLUG : DEMAND_REPLUG, .allow_partial = chance(2) };
-        switch (chance(3)) {
+        table_set_nodes(c->table);
+        for (size_t i = 0; i < c->table->n_nodes; i++)
+                c->table->nodes[i].has_cpus = chance(3) == 0;
+        c->demand.by_node = chance(3) == 0;
+        c->demand.node = chance(4);
+        switch (c->demand.by_node ? chance(2) : chance(3)) {
         case 0:
                 c->demand.size_bytes = chance(32) * BS + (chance(4) ? 0 : chance(BS));
                 break;
         case 1:
+                if (c->demand.by_node)
+                        break;
                 c->demand.blocks = c->listed;
                 c->demand.n_blocks = some_blocks(c->listed, 15) + 1;
                 c->listed[c->demand.n_blocks - 1] = 40;
@@ -120,6 +128,20 @@ static void check_step(const Case *c, const Plan *plan, size_t i) {
                 must(strcmp(block_device_name(c->table, block), c->demand.device) == 0);
         else if (c->demand.n_blocks > 0)
                 must(is_listed(c, block->index));
+        if (c->demand.by_node)
+                must(block->node == (int) c->demand.node);
+}
+
+/* A node with processors that had memory has some afterwards. */
+static void check_nodes(const Case *c, const Plan *plan) {
+        for (const Node *node = c->table->nodes; node < c->table->nodes + c->table->n_nodes; node++) {
+                size_t gone = 0;
+
+                for (size_t i = 0; i < plan->n_steps; i++)
+                        gone += plan->steps[i].node == node->node;
+                if (!c->policy.empty_nodes && node->has_cpus && c->demand.kind == DEMAND_UNPLUG && gone > 0)
+                        must(gone < node->n_online);
+        }
 }
 
 static void check_feasible(const Case *c, const Plan *plan) {
@@ -127,6 +149,7 @@ static void check_feasible(const Case *c, const Plan *plan) {
 
         if (c->demand.kind == DEMAND_UNPLUG)
                 must(guard_has_room(&c->policy, &c->room, remove, plan->move_bytes));
+        check_nodes(c, plan);
         if (c->demand.size_bytes > 0 && !c->demand.allow_partial)
                 must(remove == c->demand.size_bytes);
         if (!c->demand.allow_partial || c->demand.device[0])
@@ -144,7 +167,7 @@ static void check_plan(const Case *c, const Plan *plan) {
         must(plan->removable_bytes == plan->n_steps * BS);
         must(plan->outcome == PLAN_FEASIBLE || plan->reason);
         must(plan->n_refused <= PLAN_REFUSALS_MAX);
-        if (c->demand.n_blocks == 0 && !c->demand.device[0])
+        if (c->demand.size_bytes > 0)
                 must(plan->removable_bytes <= c->demand.size_bytes); /* never above the request */
         for (size_t i = 0; i < plan->n_steps; i++)
                 check_step(c, plan, i);

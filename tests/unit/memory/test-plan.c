@@ -144,6 +144,79 @@ static void test_nodes(void **state) {
         check_nodes(BLOCKS(44, 46), false, PLAN_FEASIBLE, "46 44", NULL);
 }
 
+static Demand of_node(Demand demand, uint32_t node) {
+        demand.by_node = true;
+        demand.node = node;
+        return demand;
+}
+
+/* All of a node that may go, or so much of it. */
+static void test_by_node(void **state) {
+        check_nodes(of_node((Demand) {}, 1), true, PLAN_FEASIBLE, "46 45 44", NULL);
+        check_nodes(of_node((Demand) {}, 1), false, PLAN_FEASIBLE, "46 44", NULL); /* the costliest stays */
+        check_nodes(of_node(size(2), 0), true, PLAN_FEASIBLE, "43 42", NULL);
+        check_nodes(of_node(size(1), 1), true, PLAN_FEASIBLE, "46", NULL);
+        check_nodes(of_node(size(3), 1), false, PLAN_TOO_LITTLE, NULL,
+                    "384M asked for, but 256M of node 1 can go");
+        check_nodes(partial(of_node(size(9), 1)), true, PLAN_FEASIBLE, "46 45 44",
+                    "384M of node 1 can go");
+        check_nodes(of_node((Demand) {}, 2), true, PLAN_NO_SUCH_NODE, "", "no memory on a node 2");
+        check_nodes(of_node(size(1), UINT32_MAX), true, PLAN_NO_SUCH_NODE, "", "node 4294967295");
+        check_nodes(back(of_node((Demand) {}, 2)), true, PLAN_NO_SUCH_NODE, "", "no memory on a node 2");
+        check_nodes(back(of_node((Demand) {}, 1)), true, PLAN_NOTHING_REMOVABLE, "",
+                    "node 1: online already");
+        check_nodes(back(of_node(size(1), 1)), true, PLAN_NOTHING_REMOVABLE, "",
+                    "of what is offline of node 1 nothing can come back");
+}
+
+/* One node per device; what cannot go of it is listed, what is elsewhere is not. */
+static Plan *make_by_node(const char *layout, Demand demand, const GuardPolicy *policy,
+                          const MemoryRoom *room) {
+        BlockTable *table = table_new(layout, 40);
+        Plan *plan;
+
+        table_set_nodes(table);
+        assert_int_equal(plan_make(table, &demand, policy, room, &plan), 0);
+        block_table_free(table);
+        return plan;
+}
+
+static void test_by_node_refused(void **state) {
+        GuardPolicy policy = { .keep_free_bytes = 0 };
+        MemoryRoom room = { .total_bytes = 8 * BS, .available_bytes = 3 * BS };
+        Plan *plan;
+
+        plan = make_by_node("KK|KFPo", of_node((Demand) {}, 1), &policy, &plenty);
+        assert_int_equal(plan->outcome, PLAN_FEASIBLE);
+        assert_null(plan->reason);
+        assert_int_equal(plan->n_steps, 1);
+        assert_int_equal(plan->steps[0].block, 43);
+        assert_int_equal(plan->n_refused, 3);
+        plan_free(plan);
+        plan = make_by_node("FF|KK", of_node((Demand) {}, 1), &policy, &plenty);
+        assert_int_equal(plan->outcome, PLAN_REFUSED);
+        assert_string_equal(plan->reason, "nothing of node 1 can go: in zone Normal, where the kernel keeps its "
+                                          "own data; only zone Movable is tried (TryKernelZones=)");
+        plan_free(plan);
+        plan = make_by_node("FF|mmmm", of_node((Demand) {}, 1), &policy, &room);
+        assert_int_equal(plan->outcome, PLAN_NO_ROOM);
+        plan_free(plan);
+        plan = make_by_node("FF|mmMm", partial(of_node((Demand) {}, 1)), &policy, &room);
+        assert_int_equal(plan->outcome, PLAN_FEASIBLE);
+        assert_int_equal(plan->n_steps, 3); /* and not the fuller one */
+        assert_true(plan->move_bytes == 3 * (BS / 10));
+        plan_free(plan);
+        plan = make_by_node("oo|oFo", back(of_node((Demand) {}, 1)), &policy, &plenty);
+        assert_int_equal(plan->outcome, PLAN_FEASIBLE);
+        assert_int_equal(plan->n_steps, 2);
+        assert_int_equal(plan->steps[0].block, 42);
+        plan_free(plan);
+        plan = make_by_node("oo|oFo", back(of_node(size(1), 1)), &policy, &plenty);
+        assert_int_equal(plan->n_steps, 1);
+        assert_int_equal(plan->steps[0].block, 42);
+        plan_free(plan);
+}
+
 static void test_room(void **state) {
         MemoryRoom room = { .total_bytes = 8 * BS, .available_bytes = 3 * BS };
         Plan *plan;
@@ -305,6 +378,7 @@ static void check_wants(const char *layout, Demand demand, const char *wanted) {
         BlockTable *table = table_new(layout, 40);
         bool wants[64];
 
+        table_set_nodes(table);
         plan_wants(table, &demand, &policy, wants);
         for (size_t i = 0; i < table->n_blocks; i++)
                 assert_int_equal(wants[i], wanted[i] == 'x');
@@ -316,12 +390,16 @@ static void test_wants(void **state) {
         check_wants("K??o|??g", back(size(2)), "-------");
         check_wants("K??o|??g", device("PNP0C80:01"), "----xx-");
         check_wants("K??o|??g", BLOCKS(41, 43, 43, 77), "-x-----");
+        check_wants("K??o|??g", of_node((Demand) {}, 1), "----xx-");
+        check_wants("K??o|??g", of_node(size(1), 0), "-xx----");
+        check_wants("K??o|??g", back(of_node(size(1), 1)), "-------");
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_size_choice),   cmocka_unit_test(test_size_refused),
                 cmocka_unit_test(test_room), cmocka_unit_test(test_nodes),          cmocka_unit_test(test_blocks),
+                cmocka_unit_test(test_by_node),       cmocka_unit_test(test_by_node_refused),
                 cmocka_unit_test(test_device),        cmocka_unit_test(test_device_that_stays),
                 cmocka_unit_test(test_replug),        cmocka_unit_test(test_busy),
                 cmocka_unit_test(test_many_refusals), cmocka_unit_test(test_wants),
