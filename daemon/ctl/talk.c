@@ -35,6 +35,10 @@ static int error_missing(const char *name, json_object *parameters) {
                 say(stderr, "There is no such memory block; see 'memunplugctl blocks'.");
         else if (strcmp(name, "NoSuchDevice") == 0)
                 say(stderr, "There is no memory device '%s'; see 'memunplugctl devices'.", device ?: "-");
+        else if (strcmp(name, "NoSuchNode") == 0 && field_uint(parameters, "node", &n))
+                say(stderr, "There is no memory on a node %" PRIu64 "; see 'memunplugctl blocks'.", n);
+        else if (strcmp(name, "NoSuchNode") == 0)
+                say(stderr, "There is no memory on such a node; see 'memunplugctl blocks'.");
         else if (strcmp(name, "NoSuchJob") == 0 && field_uint(parameters, "id", &n))
                 say(stderr, "There is no job %" PRIu64 ", or it has ended; see 'memunplugctl jobs'.", n);
         else if (strcmp(name, "NoSuchJob") == 0)

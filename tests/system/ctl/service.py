@@ -12,6 +12,7 @@ from program import main, run
 
 DAEMON = sys.argv[2]
 BLOCKS, FIRST_MOVABLE, SIZE = 16, 8, 128 << 20
+NODE_1 = 14                       # and above; the others are of node 0
 PATIENCE = 30
 
 
@@ -26,6 +27,7 @@ class Machine:
         for block in range(BLOCKS):
             self.put_block(block, "state", "online\n")
             self.put_block(block, "phys_index", f"{block:08x}\n")
+            (self.root / f"sys/devices/system/node/node{int(block >= NODE_1)}/memory{block}").mkdir(parents=True)
             self.put_block(block, "valid_zones", "Normal\n" if block < FIRST_MOVABLE else "Movable\n")
         self.put("proc/meminfo", "MemTotal: 2097152 kB\nMemFree: 1048576 kB\nMemAvailable: 1572864 kB\n"
                                  "SwapTotal: 0 kB\nSwapFree: 0 kB\n")

@@ -298,6 +298,8 @@ def test_errors():
     error(own + "NoSuchBlock", 1, "There is no memory block 99; see 'memunplugctl blocks'.", block=99)
     error(own + "NoSuchBlock", 1, "There is no such memory block; see 'memunplugctl blocks'.")
     error(own + "NoSuchDevice", 1, f"There is no memory device '{SAFE}'; see 'memunplugctl devices'.", device=EVIL)
+    error(own + "NoSuchNode", 1, "There is no memory on a node 3; see 'memunplugctl blocks'.", node=3)
+    error(own + "NoSuchNode", 1, "There is no memory on such a node; see 'memunplugctl blocks'.")
     error(own + "NoSuchJob", 1, "There is no job 7, or it has ended; see 'memunplugctl jobs'.", id=7)
     error(own + "NoSuchJob", 1, "There is no such job, or it has ended; see 'memunplugctl jobs'.")
     error(own + "NothingRemovable", 1, "Not possible now: all is guarded. 'memunplugctl blocks' shows what is.",
@@ -395,8 +397,8 @@ def test_usage():
     usage(["unplug", "--deadline=infinity", "1G"], "--deadline=infinity: it is a time like 30s or 5min.")
     usage(["replug", "--partial", "1G"], "'replug' does not take --partial.")
     usage(["jobs", "--no-wait"], "'jobs' does not take --no-wait.")
-    usage(["unplug", "\x1b[31m"], "Cannot use '\\x1b[31m': this is not a list of blocks (40-47,52), a size (2G) or a "
-          "device (PNP0C80:00).")
+    usage(["unplug", "\x1b[31m"], "Cannot use '\\x1b[31m': this is not a list of blocks (40-47,52), a size (2G), a "
+          "device (PNP0C80:00) or a node (node:1, 2G@node:1).")
     usage(["unplug", "0G"], "Cannot use '0G': this is no memory at all.")
     usage(["plan", "9-1-"], "Cannot use '9-1-': this is not a list of blocks (40-47,52), and a size needs a unit "
           "(2G).")

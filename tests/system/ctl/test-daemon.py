@@ -52,6 +52,17 @@ def test_plan():
     equal(ctl(0, "plan", "-q", "128M").out, "")
 
 
+def test_plan_by_node():
+    def blocks(what):
+        return [step["block"] for step in json.loads(ctl(0, "plan", what, "-j").out)["steps"]]
+    equal(blocks("node:1"), [15, 14])
+    equal(blocks("node:0"), [13, 12, 11, 10, 9, 8])
+    equal(blocks("128M@node:0"), [13])
+    contains(ctl(0, "plan", "node:0").out, "Can be done.\n768M would go", "Cannot go:")
+    contains(ctl(1, "plan", "512M@node:1").out, "512M asked for, but 256M of node 1 can go")
+    contains(ctl(1, "plan", "node:2").err, "There is no memory on a node 2")
+
+
 def test_explain():
     contains(ctl(0, "explain", "0").out, "Block 0 is guarded: ")
     contains(ctl(1, "explain", "99").err, "There is no memory block 99")

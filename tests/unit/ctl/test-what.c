@@ -43,6 +43,9 @@ static void test_what(void **state) {
         expect("PNP0C80:00", "{\"device\":\"PNP0C80:00\"}");
         expect("virtio3", "{\"device\":\"virtio3\"}");
         expect("dax0.0", "{\"device\":\"dax0.0\"}");
+        expect("node:1", "{\"node\":1}");
+        expect("2G@node:0", "{\"sizeBytes\":2147483648,\"node\":0}");
+        expect("node", "{\"device\":\"node\"}");
         expect("2Gx", "{\"device\":\"2Gx\"}"); /* the service knows that there is none */
 }
 
@@ -59,6 +62,17 @@ static void test_not_what(void **state) {
         expect_hint("8E", "no machine");
         expect_hint("99999999999G", "no machine");
         expect_hint("a b", "device");
+        expect_hint("node:", "a node has a number");
+        expect_hint("node:-1", "a node has a number");
+        expect_hint("node:1x", "a node has a number");
+        expect_hint("node:2147483648", "a node has a number");
+        expect_hint("1G@node:", "a node has a number");
+        expect_hint("@node:1", "before the @ there is a size");
+        expect_hint("40@node:1", "before the @ there is a size");
+        expect_hint("PNP0C80:00@node:1", "before the @ there is a size");
+        expect_hint("0G@node:1", "no memory");
+        expect_hint("99999999999G@node:1", "no machine");
+        expect_hint("00000000000000000000000000000000000001G@node:1", "before the @ there is a size");
         expect_hint("a\033[31m", "device");
         expect_hint("\xc3\xa4", "device");
         memset(name, 'x', sizeof(name));
