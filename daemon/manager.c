@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <time.h>
 
 #include "config.h"
+#include "drain.h"
 #include "engine/engine.h"
 #include "engine/owners.h"
 #include "front/dbus.h"
@@ -25,6 +25,7 @@
 #include "policy.h"
 #include "request/onlining.h"
 #include "request/queue.h"
+#include "sockets.h"
 #include "sources.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -54,6 +55,7 @@ struct Manager {
         DBusFront *dbus;
         UeventMonitor *uevents;
         sd_event_source *ready_timer;
+        Drain *drain;
         bool ready, stopping;
         char hypervisor[64];
         char *health[HEALTH_MAX + 1]; /* NULL-terminated */
@@ -141,7 +143,8 @@ static void on_uevent(const Uevent *event, void *userdata) {
 static void on_hooks_idle(void *userdata) {
         Manager *manager = userdata;
 
-        (void) sd_event_exit(manager->event, EXIT_SUCCESS);
+        if (drain_new(&manager->drain, manager->event, manager->varlink, manager->dbus) < 0)
+                (void) sd_event_exit(manager->event, EXIT_SUCCESS);
 }
 
 static void on_idle(void *userdata) {
@@ -274,41 +277,6 @@ static int start_queue(Manager *manager) {
         return 0;
 }
 
-static int adopt_fd(Manager *manager, int fd) {
-        int listening = 0;
-        socklen_t n = sizeof(listening);
-
-        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) < 0)
-                return -errno;
-        return listening ? varlink_server_listen_fd(manager->varlink, fd)
-                         : varlink_server_add_connection(manager->varlink, fd);
-}
-
-/* Takes the sockets that were passed in under the name "varlink"; without any, binds the path. */
-static int listen_varlink(Manager *manager) {
-        char **names = NULL;
-        int n, adopted = 0, r = 0;
-
-        n = sd_listen_fds_with_names(/* unset_environment= */ 1, &names);
-        if (n < 0)
-                return n;
-        for (int i = 0; i < n; i++) {
-                if (r >= 0 && strcmp(names[i], "varlink") == 0) {
-                        r = adopt_fd(manager, SD_LISTEN_FDS_START + i);
-                        adopted++;
-                } else {
-                        log_warning("Got a file descriptor named '%s' that is not ours, closing it.",
-                                    names[i]);
-                        (void) close_fd(SD_LISTEN_FDS_START + i);
-                }
-                free(names[i]);
-        }
-        free(names);
-        if (r >= 0 && adopted == 0)
-                r = varlink_server_listen_path(manager->varlink, manager->options.listen, 0666);
-        return r;
-}
-
 static int start_varlink(Manager *manager) {
         static const VarlinkInfo info = {
                 .vendor = "memunplug",
@@ -322,7 +290,7 @@ static int start_varlink(Manager *manager) {
         if (r >= 0)
                 r = varlink_server_add_memunplug(manager->varlink, &manager->context);
         if (r >= 0)
-                r = listen_varlink(manager);
+                r = sockets_listen(manager->varlink, manager->options.listen);
         if (r < 0)
                 return log_error_errno(r, "Failed to serve Varlink on '%s': %s", manager->options.listen,
                                        strerror(-r));
@@ -438,6 +406,7 @@ int manager_new(Manager **ret, const ManagerOptions *options) {
 Manager *manager_free(Manager *manager) {
         if (!manager)
                 return NULL;
+        (void) drain_free(manager->drain);
         (void) dbus_front_free(manager->dbus);
         (void) serial_front_free(manager->serial);
         (void) varlink_server_free(manager->varlink);

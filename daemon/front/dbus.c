@@ -139,8 +139,7 @@ DBusFront *dbus_front_free(DBusFront *front) {
         if (!front)
                 return NULL;
         front->observer = queue_slot_free(front->observer);
-        bus_disconnect(
-                front); /* what a full socket did not take yet is lost: waiting for it could be forever */
+        bus_disconnect(front); /* see dbus_front_is_drained() */
         (void) sd_event_source_disable_unref(front->retry);
         (void) sd_event_source_disable_unref(front->memory_timer);
         while (!LIST_EMPTY(&front->jobs))
@@ -148,6 +147,12 @@ DBusFront *dbus_front_free(DBusFront *front) {
         json_object_put(front->status);
         free(front);
         return NULL;
+}
+
+bool dbus_front_is_drained(const DBusFront *front) {
+        uint64_t n;
+
+        return !front->name_owned || sd_bus_get_n_queued_write(front->bus, &n) < 0 || n == 0;
 }
 
 DEFINE_CLEANUP(DBusFront *, dbus_front_free)

@@ -16,3 +16,4 @@ typedef struct DBusFront DBusFront;
 int dbus_front_new(DBusFront **ret, const OperationContext *context, void (*ready)(void *userdata),
                    void *userdata);
 DBusFront *dbus_front_free(DBusFront *front);
+bool dbus_front_is_drained(const DBusFront *front); /* nothing waits to be sent that the bus would take */

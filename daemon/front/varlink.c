@@ -113,6 +113,15 @@ size_t varlink_server_n_connections(const VarlinkServer *server) {
         return server->n_connections;
 }
 
+bool varlink_server_is_drained(const VarlinkServer *server) {
+        const VarlinkConnection *connection;
+
+        LIST_FOREACH(connection, &server->connections, list)
+                if (varlink_buffer_length(&connection->out) > 0)
+                        return false;
+        return true;
+}
+
 void varlink_server_log(VarlinkServer *server, const VarlinkConnection *connection, int error,
                         const char *what) {
         uint64_t now;

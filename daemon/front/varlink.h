@@ -59,6 +59,7 @@ int varlink_server_add_hypervisor(VarlinkServer *server, int fd, VarlinkEnded en
 void varlink_connection_look(VarlinkConnection *connection);
 VarlinkConnection *varlink_connection_free(VarlinkConnection *connection);
 size_t varlink_server_n_connections(const VarlinkServer *server);
+bool varlink_server_is_drained(const VarlinkServer *server); /* nothing waits to be sent */
 
 /* Then there is no uid and no pid. */
 bool varlink_call_peer_is_hypervisor(const VarlinkCall *call);

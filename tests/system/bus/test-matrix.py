@@ -55,10 +55,7 @@ class WithPort(Machine):
         self.put("sys/class/virtio-ports/vport1p1/name", "org.memunplug.0\n")
         (self.root / "dev").mkdir()
         (self.root / "dev/vport1p1").symlink_to(os.ttyname(self.guest))
-        self.put("etc/memunplug/hooks.d/10-wait", f"#!/bin/sh\nread line <{self.root}/never\n")
-        (self.root / "etc/memunplug/hooks.d/10-wait").chmod(0o755)
-        os.mkfifo(self.root / "never")
-        (self.root / "never").chmod(0o644)
+        self.hold_jobs()
         self.put("etc/memunplug/memunplugd.conf", f"[Sources]\nVirtioSerial={self.policy}\n")
 
     def say(self, method):

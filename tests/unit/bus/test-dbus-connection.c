@@ -2,6 +2,7 @@
 /* The connection: a bus that comes late, goes and comes back, a name that is taken; and LogControl1. */
 #include "bus.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -117,6 +118,31 @@ static void test_log_control(void **state) {
         sd_bus_close_unref(client);
 }
 
+/* A bus that does not take what it is sent for a while: who wants to leave sees it, and loses nothing. */
+static void test_bus_stands_still(void **state) {
+        static char words[100000];
+        Bus *bus = *state;
+        Job *job = fake_job_new(bus->fake);
+
+        assert_true(dbus_front_is_drained(bus->front));
+        memset(words, 'a', sizeof(words) - 1);
+        job->reason = words;
+        assert_int_equal(kill(bus->daemon, SIGSTOP), 0);
+        for (unsigned i = 0; i < 10000 && dbus_front_is_drained(bus->front); i++) {
+                words[0] = i % 2 == 0 ? 'b' : 'c';
+                job->state = i % 2 == 0 ? JOB_EVACUATING : JOB_OFFLINING; /* told at once */
+                fake_tell(bus->fake, QUEUE_JOB_CHANGED, job);
+        }
+        assert_false(dbus_front_is_drained(bus->front));
+        bus_run_for(bus, 10000);
+        assert_false(dbus_front_is_drained(bus->front));
+        assert_int_equal(kill(bus->daemon, SIGCONT), 0);
+        for (unsigned i = 0; i < 1000 && !dbus_front_is_drained(bus->front); i++)
+                bus_run_for(bus, 10000);
+        assert_true(dbus_front_is_drained(bus->front));
+        job->reason = NULL;
+}
+
 static int on_end(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         *(unsigned *) userdata = 1;
         return sd_event_source_set_enabled(source, SD_EVENT_OFF);
@@ -197,6 +223,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_bus_restarts, bus_setup, bus_teardown),
                 cmocka_unit_test_setup_teardown(test_bus_goes_in_check, bus_setup, bus_teardown),
                 cmocka_unit_test_setup_teardown(test_name_is_taken, bus_setup_bare, bus_teardown),
+                cmocka_unit_test_setup_teardown(test_bus_stands_still, bus_setup, bus_teardown),
                 cmocka_unit_test_setup_teardown(test_log_control, bus_setup, bus_teardown),
                 cmocka_unit_test_setup_teardown(test_busctl, bus_setup, bus_teardown),
         };
