@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 PROGRAM, TOP = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -107,11 +108,26 @@ class Machine:
                 data += s.recv(65536)
 
     def hold_jobs(self):
-        """From the next start of a job on it waits for a program of the administrator that never comes back."""
-        self.put("etc/memunplug/hooks.d/10-wait", f"#!/bin/sh\nread line <{self.root}/never\n")
+        """From now on a removal waits for a program of the administrator, until release_job()."""
+        gate = self.root / "gate"
+        self.put("etc/memunplug/hooks.d/10-wait", f'#!/bin/sh\n[ "$1" = check ] || exit 0\nread line <{gate}\n')
         (self.root / "etc/memunplug/hooks.d/10-wait").chmod(0o755)
-        os.mkfifo(self.root / "never")
-        (self.root / "never").chmod(0o644)
+        os.mkfifo(gate)
+        gate.chmod(0o644)
+
+    def release_job(self):
+        """The one that waits, or will wait in a moment."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fd = os.open(self.root / "gate", os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:         # it has not come that far
+                assert time.monotonic() < end, "no job waits"
+                time.sleep(0.01)
+                continue
+            os.write(fd, b"go\n")
+            os.close(fd)
+            return
 
     def monitor(self):
         """Signals of the service from now on, as busctl monitor shows them."""
@@ -158,6 +174,16 @@ def needs(*programs):
         if not shutil.which(name):
             print(f"1..0 # SKIP no {name}")
             sys.exit(0)
+
+
+def needs_module(name, package):
+    """A module of Debian's, also for a python3 that is not; or the end of the test as skipped."""
+    sys.path.append("/usr/lib/python3/dist-packages")
+    try:
+        return __import__(name)
+    except ImportError:
+        print(f"1..0 # SKIP no {package}")
+        sys.exit(0)
 
 
 def run_tests(machine, tests):

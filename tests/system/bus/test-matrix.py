@@ -7,14 +7,13 @@ told just that; and every front must tell it by the same error."""
 import json
 import os
 import re
-import select
 import socket
-import tty
 import xml.etree.ElementTree as ET
 
 import authority
-from machine import BLOCKS, PATIENCE, SIZE, TOP, Machine, needs, run_tests
+from machine import BLOCKS, PATIENCE, SIZE, TOP, needs, run_tests
 from other import Other
+from port import PortMachine, message
 
 USERS = {"nobody": 65534, "user": 64010, "memory-admins": 64011, "root": 0}
 ABSENT = {"blocks": [4000000]}
@@ -40,48 +39,21 @@ ON_BUS_ONLY = {"ListJobs": ("[]",)}     # the bus's has no argument: all jobs
 WORDS = {"NoSuchBlock": "No memory block", "NoSuchJob": "No job"}
 
 
-class WithPort(Machine):
-    """With a terminal as the hypervisor's port, at the other end of which we are, and what it may do."""
-
+class WithPort(PortMachine):
     def __init__(self, policy, **options):
-        self.policy = policy
-        super().__init__("--user=memunplug", **options)
+        super().__init__(policy, "--user=memunplug", owner=authority.OWN_UID, **options)
 
     def make_tree(self):
         super().make_tree()
-        self.host, self.guest = os.openpty()
-        tty.setraw(self.guest)
-        os.chown(os.ttyname(self.guest), authority.OWN_UID, -1)
-        self.put("sys/class/virtio-ports/vport1p1/name", "org.memunplug.0\n")
-        (self.root / "dev").mkdir()
-        (self.root / "dev/vport1p1").symlink_to(os.ttyname(self.guest))
         self.hold_jobs()
-        self.put("etc/memunplug/memunplugd.conf", f"[Sources]\nVirtioSerial={self.policy}\n")
 
-    def say(self, method):
-        """The hypervisor's call; the first reply."""
-        os.write(self.host, message(method))
-        data = b""
-        while b"\0" not in data:
-            assert select.select([self.host], [], [], PATIENCE)[0], f"no answer to {method}"
-            data += os.read(self.host, 65536)
-        first, rest = data.split(b"\0", 1)
-        while rest or json.loads(first).get("continues") and method != "Monitor":
-            while b"\0" in rest:
-                reply, rest = rest.split(b"\0", 1)
-                if not json.loads(reply).get("continues"):
-                    return json.loads(first)
-            rest += os.read(self.host, 65536)
-        return json.loads(first)
+    def ask(self, method):
+        """The first reply to the hypervisor. Lists come to their end; the next call ends what has none."""
+        return self.say(f"org.memunplug.{method}", CALLS[method][0], method in STREAMS, method == "Monitor")[0]
 
     def has_port_open(self):
         folder = f"/proc/{self.daemon.pid}/fd"
         return os.ttyname(self.guest) in [os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)]
-
-
-def message(method):
-    call = {"method": f"org.memunplug.{method}", "parameters": CALLS[method][0], "more": method in STREAMS}
-    return json.dumps(call).encode() + b"\0"
 
 
 def verdict(reply, method):
@@ -101,7 +73,7 @@ def ask_varlink(path):
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(PATIENCE)
             s.connect(path)
-            s.sendall(message(method))
+            s.sendall(message(f"org.memunplug.{method}", CALLS[method][0], method in STREAMS))
             data = b""
             while b"\0" not in data:
                 data += s.recv(65536)
@@ -180,7 +152,7 @@ def test_hypervisor(m):
         assert "hypervisorChannel" not in machines.pop("no").varlink("GetStatus")[0]
         for policy, one in machines.items():
             for method in CALLS:
-                reply = one.say(method)
+                reply = one.ask(method)
                 assert verdict(reply, method) == (method not in CHANGING or policy == "unplug"), (policy, reply)
     finally:
         codes = [others.end() for others in started]
