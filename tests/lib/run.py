@@ -20,6 +20,7 @@ sys.path[:0] = [HERE, os.path.join(TESTS, 'vm')]
 import again                                                        # noqa: E402
 import cases                                                        # noqa: E402
 import checks                                                       # noqa: E402
+import clients                                                      # noqa: E402
 import debian                                                       # noqa: E402
 import fuzz                                                         # noqa: E402
 import kerneltree                                                   # noqa: E402
@@ -152,7 +153,7 @@ def run_builds(report, selection):
 def meson_tests(directory, names=()):
     """Runs tests of a build directory, all if none is named; yields (name, outcome, detail, seconds)."""
     env = dict(os.environ, ASAN_OPTIONS='detect_leaks=1:abort_on_error=1:strict_string_checks=1',
-               UBSAN_OPTIONS='halt_on_error=1:print_stacktrace=1', LC_ALL='C.UTF-8')
+               UBSAN_OPTIONS='halt_on_error=1:print_stacktrace=1', LC_ALL='C.UTF-8', **clients.environment())
     log = os.path.join(directory, 'meson-logs', 'testlog.json')
     if os.path.exists(log):
         os.unlink(log)

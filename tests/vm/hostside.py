@@ -43,19 +43,12 @@ class Host:
 
     def __init__(self, path):
         self.path = path
-        self.dir = os.path.join(os.path.dirname(path), 'varlinkctl')
-        os.makedirs(self.dir, exist_ok=True)
-        with open(os.path.join(image.trixie_root(), '.files')) as f:
-            for line in f:
-                source, name = line.rstrip('\n').split('\t')
-                if not os.path.exists(os.path.join(self.dir, name)):
-                    os.symlink(source, os.path.join(self.dir, name))
+        self.varlinkctl = image.varlinkctl()
 
     def argv(self, example):
         """An example's arguments for this socket, by Debian 13's varlinkctl with its own loader and libraries."""
         rest = [self.path if a == PAGE_SOCKET else a for a in example[1:]]
-        program = [os.path.join(self.dir, 'ld.so'), '--library-path', self.dir, os.path.join(self.dir, 'varlinkctl')]
-        return program + ['-j', *rest]
+        return [*self.varlinkctl, '-j', *rest]
 
     def run(self, example, timeout=60):
         """Runs it to its end: (exit status, replies, what it says on standard error)."""

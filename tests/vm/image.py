@@ -190,6 +190,20 @@ def trixie_root():
     return root
 
 
+def varlinkctl():
+    """The command, as a list, that runs it on this machine: its own loader with its own libraries."""
+    root = trixie_root()
+    folder = os.path.join(root, 'run')
+    with debian.Lock('varlinkctl'), open(os.path.join(root, '.files')) as f:
+        os.makedirs(folder, exist_ok=True)
+        for line in f:
+            source, name = line.rstrip('\n').split('\t')
+            link = os.path.join(folder, name)
+            if not os.path.lexists(link):
+                os.symlink(source, link)
+    return [os.path.join(folder, 'ld.so'), '--library-path', folder, os.path.join(folder, 'varlinkctl')]
+
+
 def _trixie_libraries(root):
     lib = os.path.join(root, 'usr/lib/x86_64-linux-gnu')
     loader = os.path.join(lib, 'ld-linux-x86-64.so.2')
