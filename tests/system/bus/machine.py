@@ -61,6 +61,7 @@ class Machine:
                                  "SwapTotal: 0 kB\nSwapFree: 0 kB\n")
         self.put("proc/sys/kernel/random/boot_id", "11111111-2222-3333-4444-555555555555\n")
         self.put("proc/iomem", "")
+        self.put("etc/memunplug/memunplugd.conf.d/50-test.conf", "[Unplug]\nHookTimeoutSec=10min\n")
 
     def start(self):
         """READY=1 comes when the name on the bus is ours."""
@@ -128,6 +129,13 @@ class Machine:
             os.write(fd, b"go\n")
             os.close(fd)
             return
+
+    def wait_for_state(self, number, *states):
+        """Until the job is in one of them."""
+        end = time.monotonic() + PATIENCE
+        while (job := self.varlink("ListJobs", {"id": number})[0]["job"])["state"] not in states:
+            assert time.monotonic() < end, job
+            time.sleep(0.01)
 
     def monitor(self):
         """Signals of the service from now on, as busctl monitor shows them."""

@@ -7,7 +7,6 @@ import array
 import json
 import os
 import resource
-import select
 import socket
 import sys
 import time
@@ -61,7 +60,7 @@ def calls(path, other=None):
     """Seconds of each call, by turns on a connection of its own and on one that stays; until the other has ended."""
     times = []
     with connect(path) as stays:
-        while len(times) < CALLS or other and not select.select([other.reading], [], [], 0)[0]:
+        while len(times) < CALLS or other and not other.has_ended(0):
             begin = time.monotonic()
             if len(times) % 2:
                 with connect(path) as s:

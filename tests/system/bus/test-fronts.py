@@ -5,10 +5,9 @@ the Varlink socket, the hypervisor's port, D-Bus and memunplugctl. Their whole a
 for times and the caller's name."""
 import re
 import sys
-import time
 
 from fronts import INVALID, Bus, Ctl, Part, Port, Varlink
-from machine import BLOCKS, PATIENCE, SIZE, needs, run_tests
+from machine import BLOCKS, SIZE, needs, run_tests
 from port import PortMachine
 
 TIMES = {"createdAt", "startedAt", "finishedAt", "deadlineAt", "etaUsec"}
@@ -117,10 +116,7 @@ class Four:
     def wait_for(self, number, *states):
         """By the socket of each machine."""
         for machine in self.machines:
-            end = time.monotonic() + PATIENCE
-            while (job := machine.varlink("ListJobs", {"id": number})[0]["job"])["state"] not in states:
-                assert time.monotonic() < end, job
-                time.sleep(0.01)
+            machine.wait_for_state(number, *states)
 
     def end(self):
         for front in self.fronts:
