@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/cleanup.h"
 #include "util/index-list.h"
 #include "util/text.h"
 
@@ -256,51 +257,98 @@ static uint64_t minus(uint64_t a, uint64_t b) {
 }
 
 uint64_t guard_reserve_after(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes) {
-        MemoryRoom after = *room;
-
-        after.total_bytes = minus(room->total_bytes, remove_bytes);
-        return guard_reserve(policy, &after);
+        return guard_reserve(policy,
+                             &(MemoryRoom) { .total_bytes = minus(room->total_bytes, remove_bytes) });
 }
 
-uint64_t guard_free_outside(const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes) {
-        return minus(room->available_bytes, minus(remove_bytes, move_bytes));
+/* What is free inside goes away. */
+static uint64_t removal_lost(const Removal *removal) {
+        return minus(removal->remove_bytes, removal->move_bytes);
 }
 
-/* What has to be available outside: a sum that does not wrap. */
-static uint64_t need_outside(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes,
-                             uint64_t move_bytes) {
-        uint64_t need;
-
-        if (__builtin_add_overflow(guard_reserve_after(policy, room, remove_bytes), move_bytes, &need))
-                return UINT64_MAX;
-        return need;
+static uint64_t available_outside(const Removal *removal) {
+        return minus(removal->room->available_bytes, removal_lost(removal));
 }
 
-/* What is free inside goes away, what is used inside has to find room outside. Swap does not count: to make
- * room by swapping is what the workload would feel. */
-bool guard_has_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes,
-                    uint64_t move_bytes) {
-        uint64_t lost = minus(remove_bytes, move_bytes); /* what is free inside */
+uint64_t guard_free_outside(const Removal *removal) {
+        uint64_t available = available_outside(removal), zones = removal_room_bytes(removal);
 
-        return remove_bytes == 0 ||
-               (room->available_bytes >= lost &&
-                room->available_bytes - lost >= need_outside(policy, room, remove_bytes, move_bytes));
+        return zones < available ? zones : available;
 }
 
-int guard_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes,
-               char **ret_reason) {
-        char need[FORMAT_SIZE_MAX], have[FORMAT_SIZE_MAX], move[FORMAT_SIZE_MAX], reserve[FORMAT_SIZE_MAX];
+/* A sum that does not wrap. */
+static uint64_t plus(uint64_t a, uint64_t b) {
+        uint64_t sum;
 
-        if (guard_has_room(policy, room, remove_bytes, move_bytes)) {
+        return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+/* What has to be available outside. */
+static uint64_t need_outside(const GuardPolicy *policy, const Removal *removal, uint64_t move_bytes) {
+        return plus(guard_reserve_after(policy, removal->room, removal->remove_bytes), move_bytes);
+}
+
+static bool zones_have_room(const GuardPolicy *policy, const Removal *removal) {
+        return removal_room_bytes(removal) >= need_outside(policy, removal, removal_move_bytes(removal));
+}
+
+/* What is used inside has to find room outside: by the machine's sum, and by what each zone can take. Swap
+ * does not count: to make room by swapping is what the workload would feel. */
+bool guard_has_room(const GuardPolicy *policy, const Removal *removal) {
+        return removal->remove_bytes == 0 ||
+               (removal->room->available_bytes >= removal_lost(removal) &&
+                available_outside(removal) >= need_outside(policy, removal, removal->move_bytes) &&
+                zones_have_room(policy, removal));
+}
+
+/* "on node 0, has 1.4G", or of several nodes each. */
+static char *where_text(const Removal *removal, uint64_t have, bool by_zones) {
+        CLEANUP(freep) char *nodes = by_zones ? removal_room_text(removal) : NULL;
+        const int node = removal_only_node(removal);
+        char size[FORMAT_SIZE_MAX], *text = NULL;
+        int r;
+
+        if (node >= 0)
+                r = asprintf(&text, "on node %d, has %s", node, format_size(have, size));
+        else
+                r = asprintf(&text, "elsewhere, has %s%s%s", format_size(have, size), nodes ? ": " : "",
+                             nodes ? nodes : "");
+        return r < 0 ? NULL : text;
+}
+
+static void swap_text(const MemoryRoom *room, char ret[64]) {
+        char size[FORMAT_SIZE_MAX];
+
+        if (room->swap_free_bytes == 0)
+                (void) snprintf(ret, 64, "no swap is free");
+        else
+                (void) snprintf(ret, 64, "%s of free swap does not count",
+                                format_size(room->swap_free_bytes, size));
+}
+
+int guard_room(const GuardPolicy *policy, const Removal *removal, char **ret_reason) {
+        const bool by_zones = !zones_have_room(policy, removal);
+        const uint64_t moves = by_zones ? removal_move_bytes(removal) : removal->move_bytes;
+        const uint64_t missing = minus(removal_lost(removal), removal->room->available_bytes);
+        char need[FORMAT_SIZE_MAX], move[FORMAT_SIZE_MAX], reserve[FORMAT_SIZE_MAX], swap[64];
+        CLEANUP(freep) char *where = NULL;
+
+        if (guard_has_room(policy, removal)) {
                 *ret_reason = NULL;
                 return 0;
         }
+        where = where_text(removal, by_zones ? removal_room_bytes(removal) : available_outside(removal),
+                           by_zones);
+        if (!where)
+                return -ENOMEM;
+        swap_text(removal->room, swap);
         return sentence(ret_reason,
-                        "needs %s free elsewhere, has %s (%s would have to move, %s is kept in reserve)",
-                        format_size(need_outside(policy, room, remove_bytes, move_bytes), need),
-                        format_size(guard_free_outside(room, remove_bytes, move_bytes), have),
-                        format_size(move_bytes, move),
-                        format_size(guard_reserve_after(policy, room, remove_bytes), reserve));
+                        "needs %s free %s (%s would have to move, %s is kept in reserve, %s)",
+                        format_size(plus(need_outside(policy, removal, moves), missing), need), where,
+                        format_size(moves, move),
+                        format_size(guard_reserve_after(policy, removal->room, removal->remove_bytes),
+                                    reserve),
+                        swap);
 }
 
 const char *verdict_to_string(Verdict verdict) {

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "memory/block.h"
+#include "memory/removal.h"
+#include "memory/room.h"
 
 typedef enum Verdict {
         VERDICT_FREE,
@@ -16,14 +18,6 @@ typedef enum Verdict {
         _VERDICT_MAX,
         _VERDICT_INVALID = -EINVAL,
 } Verdict;
-
-/* What the machine has, from /proc/meminfo and /proc/zoneinfo. Bytes. */
-typedef struct MemoryRoom {
-        uint64_t available_bytes;  /* MemAvailable */
-        uint64_t total_bytes;      /* MemTotal */
-        uint64_t free_bytes;       /* MemFree */
-        uint64_t swap_free_bytes;
-} MemoryRoom;
 
 /* A block that did not go, not long ago. */
 typedef struct GuardFailure {
@@ -45,15 +39,13 @@ typedef struct GuardPolicy {
         bool empty_nodes;               /* also the last memory of a node that has CPUs */
 } GuardPolicy;
 
-int memory_room_read(int root_fd, MemoryRoom *ret);
-
 /* The reserve that must stay free for a machine of this size. Bytes. */
 uint64_t guard_reserve(const GuardPolicy *policy, const MemoryRoom *room);
 
 /* The same for the machine that is left when remove_bytes are gone. */
 uint64_t guard_reserve_after(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes);
-/* What is available outside blocks of remove_bytes, move_bytes of which are in use. */
-uint64_t guard_free_outside(const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes);
+/* What is available outside the blocks of a removal, by the machine's sum and by those of its zones. */
+uint64_t guard_free_outside(const Removal *removal);
 
 /* Verdict on one block, and nothing else. */
 Verdict guard_verdict(const Block *block, const GuardPolicy *policy);
@@ -66,11 +58,9 @@ Verdict guard_device_verdict(const BlockTable *table, const Device *device, cons
 int guard_device(const BlockTable *table, const Device *device, const GuardPolicy *policy, Verdict *ret,
                  char **ret_reason);
 
-/* Is there room for move_bytes to go elsewhere while removing remove_bytes of memory? 0 and
- * *ret_reason NULL: yes; 0 and a sentence with numbers: no. */
-bool guard_has_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes,
-                    uint64_t move_bytes);
-int guard_room(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes, uint64_t move_bytes,
-               char **ret_reason);
+/* Is there room elsewhere for what must move? 0 and *ret_reason NULL: yes; 0 and a sentence with numbers:
+ * no. */
+bool guard_has_room(const GuardPolicy *policy, const Removal *removal);
+int guard_room(const GuardPolicy *policy, const Removal *removal, char **ret_reason);
 
 const char *verdict_to_string(Verdict verdict);

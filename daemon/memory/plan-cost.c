@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "util/cleanup.h"
+
 static int compare_failure(const void *key, const void *item) {
         uint32_t x = *(const uint32_t *) key, y = ((const GuardFailure *) item)->block;
 
@@ -35,20 +37,50 @@ static bool owns(const BlockTable *table, const Device *device, const Block *blo
         return block->device == (size_t) (device - table->devices);
 }
 
-uint64_t plan_device_move(const BlockTable *table, const Device *device) {
-        const Block *end = table->blocks + table->n_blocks;
-        uint64_t sum = 0;
-        size_t seen = 0;
+typedef struct DeviceWalk {
+        const BlockTable *table;
+        const Device *device;
+        const Block *next;
+        size_t left; /* blocks of the device from there on */
+} DeviceWalk;
 
-        for (const Block *b = block_table_find(table, device->first_block);
-             b && b < end && seen < device->n_blocks; b++) {
-                if (!owns(table, device, b))
+static DeviceWalk walk_device(const BlockTable *table, const Device *device) {
+        const Block *first = block_table_find(table, device->first_block);
+
+        return (DeviceWalk) { table, device, first, device->n_blocks };
+}
+
+/* The next block of the device that is online, or NULL. */
+static const Block *next_online(DeviceWalk *walk) {
+        const Block *end = walk->table->blocks + walk->table->n_blocks;
+
+        while (walk->next && walk->left > 0 && walk->next < end) {
+                const Block *b = walk->next++;
+
+                if (!owns(walk->table, walk->device, b))
                         continue;
-                seen++;
+                walk->left--;
                 if (b->state == BLOCK_ONLINE)
-                        sum += b->used_bytes < table->block_size ? b->used_bytes : table->block_size;
+                        return b;
         }
+        return NULL;
+}
+
+uint64_t plan_device_move(const BlockTable *table, const Device *device) {
+        DeviceWalk walk = walk_device(table, device);
+        uint64_t sum = 0;
+
+        for (const Block *b; (b = next_online(&walk));)
+                sum += b->used_bytes < table->block_size ? b->used_bytes : table->block_size;
         return sum;
+}
+
+static void fill_removal(const BlockTable *table, const Device *device, Removal *removal) {
+        DeviceWalk walk = walk_device(table, device);
+
+        removal_reset(removal);
+        for (const Block *b; (b = next_online(&walk));)
+                removal_add(removal, b, table->block_size);
 }
 
 static bool can_go(const BlockTable *table, const Device *device, const GuardPolicy *policy) {
@@ -70,10 +102,13 @@ static bool can_go(const BlockTable *table, const Device *device, const GuardPol
 
 const Device *plan_cheapest_device(const BlockTable *table, const GuardPolicy *policy,
                                    const MemoryRoom *room) {
+        CLEANUP(removal_clear) Removal removal = {};
         size_t best_weight = 0;
         uint64_t best_move = 0;
         const Device *best = NULL;
 
+        if (removal_new(&removal, room) < 0)
+                return NULL; /* only the name of one is missing */
         for (const Device *d = table->devices; d < table->devices + table->n_devices; d++) {
                 const Node *node = block_table_find_node(table, d->node);
                 size_t weight = node ? node->n_online : 0;
@@ -82,7 +117,8 @@ const Device *plan_cheapest_device(const BlockTable *table, const GuardPolicy *p
                 if (!d->ejectable || !can_go(table, d, policy))
                         continue;
                 move = plan_device_move(table, d);
-                if (!guard_has_room(policy, room, d->online_bytes, move))
+                fill_removal(table, d, &removal);
+                if (!guard_has_room(policy, &removal))
                         continue;
                 if (best && (move > best_move || (move == best_move && weight < best_weight)))
                         continue;

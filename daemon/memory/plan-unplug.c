@@ -33,30 +33,45 @@ static int consider(Planner *p, const Block *block) {
         return 0;
 }
 
-/* If there is no room for all, as many as there is room for, if that is enough for the demand. */
-static int fit_into_room(Planner *p) {
-        uint64_t remove = p->n_picked * p->table->block_size, move = planner_picked_use(p, p->n_picked);
-        CLEANUP(freep) char *reason = NULL;
+/* How many of those picked there is room for, the best of them first in place: *ret. removal: all of
+ * them. */
+static int count_fitting(Planner *p, Removal *removal, size_t *ret) {
         size_t n = p->n_picked;
         int r;
 
-        r = guard_room(p->policy, p->room, remove, move, &reason);
+        while (n > 0 && !guard_has_room(p->policy, removal)) {
+                removal_drop(removal, &p->table->blocks[p->picked[--n]], p->table->block_size);
+                if (!guard_has_room(p->policy, removal))
+                        continue;
+                r = plan_choose(p->table, p->policy, p->picked, p->n_picked, n, &n);
+                if (r < 0)
+                        return r;
+                p->n_picked = n;
+                planner_fill_removal(p, removal);
+        }
+        *ret = n;
+        return 0;
+}
+
+/* If there is no room for all, as many as there is room for, if that is enough for the demand. */
+static int fit_into_room(Planner *p) {
+        CLEANUP(removal_clear) Removal removal = {};
+        CLEANUP(freep) char *reason = NULL;
+        size_t n;
+        int r;
+
+        r = removal_new(&removal, p->room);
+        if (r < 0)
+                return r;
+        planner_fill_removal(p, &removal);
+        r = guard_room(p->policy, &removal, &reason);
         if (r < 0 || !reason)
                 return r;
         if (!p->demand->allow_partial || p->demand->device[0])
                 return planner_end(p, PLAN_NO_ROOM, "%s", reason);
-        while (n > 0 && !guard_has_room(p->policy, p->room, remove, move)) {
-                n--;
-                remove -= p->table->block_size;
-                move -= planner_known_use(&p->table->blocks[p->picked[n]]);
-                if (!guard_has_room(p->policy, p->room, remove, move))
-                        continue;
-                r = plan_choose(p->table, p->policy, p->picked, p->n_picked, n, &n); /* the best of them */
-                if (r < 0)
-                        return r;
-                p->n_picked = n;
-                move = planner_picked_use(p, n);
-        }
+        r = count_fitting(p, &removal, &n);
+        if (r < 0)
+                return r;
         if (n == 0)
                 return planner_end(p, PLAN_NO_ROOM, "%s", reason);
         r = planner_end(p, PLAN_FEASIBLE, "all of it %s", reason);

@@ -33,9 +33,14 @@ static bool are_in_order(const Plan *plan, bool back) {
 /* Offline from the top: pages that come back then find no way into a block that goes next. Online from
  * below. */
 static int fill_steps(Planner *p) {
+        CLEANUP(removal_clear) Removal removal = {};
         bool back = p->demand->kind == DEMAND_REPLUG;
         Plan *plan = p->plan;
+        int r;
 
+        r = removal_new(&removal, p->room);
+        if (r < 0)
+                return r;
         plan->steps = calloc(p->n_picked + 1, sizeof(*plan->steps));
         if (!plan->steps)
                 return -ENOMEM;
@@ -55,8 +60,10 @@ static int fill_steps(Planner *p) {
                       back ? compare_steps_up : compare_steps_down);
         plan->removable_bytes = plan->n_steps * plan->block_size;
         plan->move_bytes = back ? 0 : planner_picked_use(p, p->n_picked);
-        plan->reserve_bytes = guard_reserve_after(p->policy, p->room, back ? 0 : plan->removable_bytes);
-        plan->free_bytes = guard_free_outside(p->room, back ? 0 : plan->removable_bytes, plan->move_bytes);
+        if (!back)
+                planner_fill_removal(p, &removal);
+        plan->reserve_bytes = guard_reserve_after(p->policy, p->room, removal.remove_bytes);
+        plan->free_bytes = guard_free_outside(&removal);
         return 0;
 }
 

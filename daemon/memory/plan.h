@@ -50,7 +50,7 @@ typedef struct Plan {
         uint64_t block_size;
         uint64_t removable_bytes; /* n_steps * block_size for what can go of what was asked */
         uint64_t move_bytes;      /* known part of what must move */
-        uint64_t free_bytes;      /* MemAvailable outside the set */
+        uint64_t free_bytes;      /* available outside the set, to pages that move */
         uint64_t reserve_bytes;
         /* That the firmware could take at least cost, where all have been looked into; "": none. */
         char cheapest_device[DEVICE_NAME_SIZE];

@@ -58,7 +58,13 @@ void plan_drop_refusals(Plan *plan) {
         plan->n_refused = 0;
 }
 
-uint64_t planner_known_use(const Block *block) {
+void planner_fill_removal(const Planner *p, Removal *removal) {
+        removal_reset(removal);
+        for (size_t i = 0; i < p->n_picked; i++)
+                removal_add(removal, &p->table->blocks[p->picked[i]], p->table->block_size);
+}
+
+static uint64_t known_use(const Block *block) {
         return block->used_bytes == BLOCK_USAGE_UNKNOWN ? 0 : block->used_bytes;
 }
 
@@ -66,7 +72,7 @@ uint64_t planner_picked_use(const Planner *p, size_t n) {
         uint64_t sum = 0;
 
         for (size_t i = 0; i < n; i++)
-                sum += planner_known_use(&p->table->blocks[p->picked[i]]);
+                sum += known_use(&p->table->blocks[p->picked[i]]);
         return sum;
 }
 

@@ -45,5 +45,6 @@ int planner_listed_blocks(Planner *p, uint32_t **ret, size_t *ret_n);
 /* Is it of the node that the demand names? Without one, of whichever. */
 bool planner_may_take(const Demand *demand, const Block *block);
 bool planner_owns(const Planner *p, const Block *block, const Device *device);
-uint64_t planner_known_use(const Block *block);
+/* The picked blocks and no others; removal is of the planner's room. */
+void planner_fill_removal(const Planner *p, Removal *removal);
 uint64_t planner_picked_use(const Planner *p, size_t n);

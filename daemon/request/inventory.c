@@ -175,8 +175,13 @@ void inventory_block_changed(Inventory *inventory, const Job *job, uint32_t bloc
         inventory_invalidate(inventory);
 }
 
+/* What is left to take of a request's blocks: they go in their order. */
+static void promise(MemoryRoom *room, const Job *job, const Plan *plan) {
+        for (size_t i = job->removed_blocks; i < plan->n_steps; i++)
+                memory_room_promise(room, plan->steps[i].node, plan->steps[i].zone, plan->block_size);
+}
+
 int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requests, MemoryRoom *ret) {
-        uint64_t block_size = inventory->table ? inventory->table->block_size : 0;
         MemoryRoom room;
         int r;
 
@@ -185,13 +190,10 @@ int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requ
                 return r;
         for (size_t i = 0; i < n_requests; i++) {
                 const Job *job = request_job(requests[i]);
-                uint64_t promised;
+                const Plan *plan = request_plan(requests[i]);
 
-                if (!request_is_active(requests[i]) || job->kind != DEMAND_UNPLUG)
-                        continue;
-                promised = job->total_blocks * block_size;
-                promised -= promised > job->removed_bytes ? job->removed_bytes : promised;
-                room.available_bytes -= room.available_bytes > promised ? promised : room.available_bytes;
+                if (request_is_active(requests[i]) && plan && job->kind == DEMAND_UNPLUG)
+                        promise(&room, job, plan);
         }
         *ret = room;
         return 0;

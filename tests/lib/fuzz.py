@@ -37,6 +37,7 @@ DECODERS = {
     'memory/block-text.c': None,
     'memory/iomem.c': None,
     'memory/room.c': ('find_value', 'meminfo_parse'),
+    'memory/zoneinfo.c': None,
     'engine/worker-child.c': ('worker_record_decode', 'worker_record_encode'),
     'request/journal-record.c': None,
     'source/acpi-event.c': None,
