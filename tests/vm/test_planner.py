@@ -3,6 +3,8 @@
 # The planner on a real machine: two nodes and three DIMMs, each used to another degree. What
 # it says before anything is touched is held against what then happens.
 
+import re
+
 from scenario import MIB, CallError, Eject, Workload, used_pages, varlink
 
 SHARES = {'d1': 40, 'd2': 8, 'd3': 24}
@@ -61,6 +63,81 @@ def test_too_much(t):
     else:
         t.fail('2G are accepted where 1.5G can go')
     t.equal(g.vmstat()['pgmigrate_success'], before, 'migrations')
+
+
+def _plan_with_reserve(g, device, size, feasible):
+    """The plan for a device with another reserve, '' for the default, once the daemon has read its configuration."""
+    g.put('/etc/memunplug/memunplugd.conf', b'[Policy]\nKeepFreeBytes=%s\n' % size.encode(), 0o644)
+    g.check('kill -HUP $(pidof memunplugd)')
+    for _ in range(20):
+        plan = varlink(g, 'Plan', {'device': device})
+        if plan['feasible'] == feasible:
+            break
+    return plan
+
+
+def _zones(g):
+    """/proc/zoneinfo: {(node, zone): {counter: bytes}}, and the largest of what is kept from others as 'protection'."""
+    zones = {}
+    for line in g.check('cat /proc/zoneinfo').splitlines():
+        head = re.match(r'Node (\d+), zone +(\w+)', line)
+        value = re.match(r' +(pages free|\w+) +(\d+)$', line)
+        kept = re.match(r' +protection: \((.*)\)', line)
+        if head:
+            zone = zones[int(head[1]), head[2]] = {}
+        elif value:
+            zone[value[1]] = int(value[2]) * PAGE
+        elif kept:
+            zone['protection'] = max(int(n) for n in kept[1].split(',')) * PAGE
+    return {key: zone for key, zone in zones.items() if zone['managed']}
+
+
+def _room(g, node, lost, used):
+    """What zones outside can take, by node, if so much of a node's zone Movable goes, free and used."""
+    room = {}
+    for (where, name), zone in _zones(g).items():
+        goes = (where, name) == (node, 'Movable')
+        free = max(0, zone['pages free'] - lost * goes - zone['high'] - zone['protection'])
+        file = min(zone.get('nr_zone_inactive_file', 0) + zone.get('nr_zone_active_file', 0),
+                   max(0, zone['managed'] - zone['pages free'] - used * goes))
+        room[where] = room.get(where, 0) + free + file - min(file // 2, zone['low'])
+        room[where] += zone.get('nr_slab_reclaimable', 0) // 2
+    return room
+
+
+def _bytes(text):
+    return float(text[:-1]) * {'K': 1 << 10, 'M': MIB, 'G': 1 << 30}[text[-1]]
+
+
+def test_no_room(t):
+    """what must move and has no room is refused before anything is touched; its numbers are those of /proc/zoneinfo"""
+    g = _guest(t)
+    device = _names(g)['d1']
+    plan = _plan_with_reserve(g, device['name'], '4G', False)
+    t.equal((plan['feasible'], plan['reserveBytes']), (False, 4 << 30), 'feasible, reserve')
+    used = used_pages(g, g.dimm_range('d1')) * PAGE
+    room = _room(g, NODES['d1'], SIZE - used, used)
+    said = re.match(r'needs (\S+) free elsewhere, has (\S+): (\S+) on node 0, (\S+) on node 1 \((\S+) would have to '
+                    r'move, 4G is kept in reserve, no swap is free\)', plan['reason'])
+    t.true(said, 'the sentence: %s' % plan['reason'])
+    need, has, node0, node1, move = map(_bytes, said.groups())
+    t.note('%s; by /proc/zoneinfo %s' % (plan['reason'], {node: '%d MiB' % (n / MIB) for node, n in room.items()}))
+    for what, value, wanted in (('need', need, used + (4 << 30)), ('has', has, sum(room.values())),
+                                ('node 0', node0, room[0]), ('node 1', node1, room[1]), ('move', move, used)):
+        t.at_most(abs(value - wanted), max(CHANCE, value / 20), '%s: %d, by /proc %d, which differ by'
+                  % (what, value, wanted))         # one decimal is said
+    outside = min(sum(room.values()), g.meminfo('MemAvailable') - (SIZE - used))
+    t.at_most(abs(plan['freeBytes'] - outside), 2 * CHANCE, 'freeBytes %d, by /proc %d: they differ by'
+              % (plan['freeBytes'], outside))
+    migrated = g.vmstat()['pgmigrate_success']
+    try:
+        varlink(g, 'Unplug', {'device': device['name']})
+    except CallError as error:
+        t.true('needs' in str(error), 'the refusal: %s' % error)
+    else:
+        t.fail('accepted without room')
+    t.equal(g.vmstat()['pgmigrate_success'], migrated, 'migrations')
+    t.true(_plan_with_reserve(g, device['name'], '', True)['feasible'], 'not feasible with the default reserve')
 
 
 def test_cheapest(t):
