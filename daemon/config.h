@@ -6,10 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whether a source is listened to. */
+typedef enum ConfigSource {
+        CONFIG_SOURCE_NO,
+        CONFIG_SOURCE_ASK, /* and an operator has to confirm what it asks for */
+        CONFIG_SOURCE_YES,
+} ConfigSource;
+
 typedef struct Config {
-        bool source_acpi;               /* [Sources] Acpi= */
+        ConfigSource source_acpi;       /* [Sources] Acpi= */
         bool virtio_serial;             /* [Sources] VirtioSerial=: anything but no */
-        bool virtio_serial_unplug;      /* [Sources] VirtioSerial=unplug */
+        ConfigSource virtio_serial_unplug; /* [Sources] VirtioSerial=: ask, unplug; or neither */
         uint64_t keep_free_bytes;       /* [Policy] KeepFreeBytes=; UINT64_MAX: default floor */
         uint32_t *protected_blocks;     /* [Policy] ProtectBlocks=; sorted */
         size_t n_protected_blocks;

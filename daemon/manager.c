@@ -167,9 +167,11 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 /* Makes the port be what the configuration wants. That it cannot be served is no reason not to start. */
 static void apply_virtio_serial(Manager *manager) {
         bool wanted = manager->config.virtio_serial && manager->options.port;
+        ConfigSource unplug = manager->config.virtio_serial_unplug;
         int r = 0;
 
-        manager->context.hypervisor_may_change = manager->config.virtio_serial_unplug;
+        manager->context.hypervisor_may_change = unplug != CONFIG_SOURCE_NO;
+        manager->context.hypervisor_is_asked_back = unplug == CONFIG_SOURCE_ASK;
         if (!wanted)
                 manager->serial = serial_front_free(manager->serial);
         else if (!manager->serial)
@@ -197,6 +199,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
                 manager->config = config;
                 policy_apply(&manager->config, manager->hooks, manager->queue, manager->onlining);
+                sources_configure(manager->sources, &manager->config);
                 apply_virtio_serial(manager);
                 config_clear(&old);
         }

@@ -18,6 +18,7 @@ QueuePolicy policy_from_config(const Config *config, Hooks *hooks) {
                 .deadline_usec = config->deadline_usec,
                 .deadline_per_gib_usec = config->deadline_per_gib_usec,
                 .retries = config->retries,
+                .ask = { [SOURCE_ACPI] = config->source_acpi == CONFIG_SOURCE_ASK },
                 .owners_socket = OWNERS_SOCKET,
                 .hooks = hooks,
         };

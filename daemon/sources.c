@@ -57,11 +57,16 @@ int sources_new(Sources **ret, const Config *config, OperationContext *context) 
         if (!sources)
                 return -ENOMEM;
         sources->context = context;
+        sources_configure(sources, config);
         r = start_acpi(sources, config);
         if (r < 0)
                 return r;
         *ret = STEAL_PTR(sources);
         return 0;
+}
+
+void sources_configure(Sources *sources, const Config *config) {
+        sources->context->sources[SOURCE_ACPI].asks = config->source_acpi == CONFIG_SOURCE_ASK;
 }
 
 Sources *sources_free(Sources *sources) {

@@ -10,4 +10,6 @@ typedef struct Sources Sources;
 /* Begins to listen to all that the configuration wants, and says in the context how that went. That one
  * cannot be heard is noted there and no error. Borrows the context, which must outlive it. -ENOMEM. */
 int sources_new(Sources **ret, const Config *config, OperationContext *context);
+/* What of the configuration can change while they are listened to. */
+void sources_configure(Sources *sources, const Config *config);
 Sources *sources_free(Sources *sources);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* unplug, replug and cancel: what changes something. It waits for the job, shows its course, and turns
+/* unplug, replug, cancel, confirm: what changes something. It waits for the job, shows its course, and turns
  * Ctrl-C into a cancel; how the course looks is in progress.c. */
 #include <errno.h>
 #include <inttypes.h>
@@ -274,22 +274,31 @@ int verb_replug(const Ctl *ctl, char **args, size_t n_args) {
         return change(ctl, "org.memunplug.Replug", args[0], parameters);
 }
 
-int verb_cancel(const Ctl *ctl, char **args, size_t n_args) {
+/* A call about one job. says: what is told of it, unless it has ended. */
+static int act_on_job(const Ctl *ctl, const char *method, const char *id_text, const char *says) {
         CLEANUP(reply_clear) Reply reply = {};
         json_object *json;
         JobView job;
         uint64_t id;
         int code;
 
-        (void) n_args;
-        code = talk_job(ctl, "org.memunplug.Cancel", args[0], &id, &reply, &json);
+        code = talk_job(ctl, method, id_text, &id, &reply, &json);
         if (code != CTL_DONE)
                 return code;
         if (ctl->json != CTL_JSON_OFF)
                 return output_json(ctl, json);
         job_view(&job, json);
         if (!ctl->quiet)
-                say(stdout, "Job %" PRIu64 "%s: %s.", id, job_is_final(&job) ? "" : " is being cancelled",
-                    job.state);
+                say(stdout, "Job %" PRIu64 "%s: %s.", id, job_is_final(&job) ? "" : says, job.state);
         return CTL_DONE;
+}
+
+int verb_cancel(const Ctl *ctl, char **args, size_t n_args) {
+        (void) n_args;
+        return act_on_job(ctl, "org.memunplug.Cancel", args[0], " is being cancelled");
+}
+
+int verb_confirm(const Ctl *ctl, char **args, size_t n_args) {
+        (void) n_args;
+        return act_on_job(ctl, "org.memunplug.Confirm", args[0], " is confirmed");
 }

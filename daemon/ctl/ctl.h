@@ -41,6 +41,7 @@ int verb_replug(const Ctl *ctl, char **args, size_t n_args);
 int verb_jobs(const Ctl *ctl, char **args, size_t n_args);
 int verb_show(const Ctl *ctl, char **args, size_t n_args);
 int verb_cancel(const Ctl *ctl, char **args, size_t n_args);
+int verb_confirm(const Ctl *ctl, char **args, size_t n_args);
 int verb_explain(const Ctl *ctl, char **args, size_t n_args);
 int verb_doctor(const Ctl *ctl, char **args, size_t n_args);
 int verb_monitor(const Ctl *ctl, char **args, size_t n_args);

@@ -38,6 +38,7 @@ static const Verb verbs[] = {
         { "jobs", verb_jobs, NULL, 0 },
         { "show", verb_show, "JOB", 0 },
         { "cancel", verb_cancel, "JOB", 0 },
+        { "confirm", verb_confirm, "JOB", 0 },
         { "explain", verb_explain, "BLOCK", 0 },
         { "doctor", verb_doctor, NULL, 0 },
         { "monitor", verb_monitor, NULL, 0 },
@@ -59,6 +60,7 @@ static const char help_text[] =
         "  jobs                 List jobs under way and recent ones\n"
         "  show JOB             Show one job\n"
         "  cancel JOB           Stop a job; what it took comes back\n"
+        "  confirm JOB          Let a job begin that waits for an operator\n"
         "  explain BLOCK        Show what is in a block and what stands in the way\n"
         "  doctor               Show what prevents removal here, and what to do\n"
         "  monitor              Watch jobs, blocks and devices change\n"

@@ -51,15 +51,16 @@ static void show_sources(json_object *sources) {
         for (size_t i = 0; sources && i < json_object_array_length(sources); i++) {
                 json_object *source = json_object_array_get_idx(sources, i);
                 const char *name, *reason;
-                bool active = false;
+                bool active = false, asks = false;
 
                 if (!json_object_is_type(source, json_type_object))
                         continue;
                 name = field_string(source, "source");
                 reason = field_string(source, "reason");
                 (void) json_get_bool(source, "active", &active); /* absent is as good as false */
-                say(stdout, "%12s %s %s%s%s%s", label, name ?: "-", active ? "active" : "not active",
-                    reason ? " (" : "", reason ?: "", reason ? ")" : "");
+                (void) json_get_bool(source, "asks", &asks);
+                say(stdout, "%12s %s %s%s%s%s%s", label, name ?: "-", active ? "active" : "not active",
+                    asks ? ", asks an operator" : "", reason ? " (" : "", reason ?: "", reason ? ")" : "");
                 label = ""; /* the others stand below */
         }
 }

@@ -36,8 +36,9 @@ bool authz_peer_allowed(const Operation *operation, uid_t peer_uid, uid_t own_ui
         return !operation->polkit_action || peer_uid == 0 || peer_uid == own_uid;
 }
 
+/* To confirm is for those in the machine, whatever the hypervisor may ask for. */
 bool authz_hypervisor_allowed(const Operation *operation, bool may_change) {
-        return !operation->polkit_action || may_change;
+        return !operation->polkit_action || (may_change && operation->id != OPERATION_CONFIRM);
 }
 
 uid_t authz_check_uid(const AuthzCheck *check) {

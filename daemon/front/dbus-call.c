@@ -101,13 +101,14 @@ static int on_error(void *userdata, const char *error_name, json_object *paramet
 
 static int run(DBusCall *call) {
         const OperationSink sink = { .reply = on_reply, .error = on_error, .userdata = call };
-        char caller[DEMAND_CALLER_SIZE] = "bus";
+        char name[DEMAND_CALLER_SIZE] = "bus";
+        const OperationCaller caller = { .name = name };
         int r;
 
         if (call->check)
-                (void) snprintf(caller, sizeof(caller), "uid %u", (unsigned) authz_check_uid(call->check));
+                (void) snprintf(name, sizeof(name), "uid %u", (unsigned) authz_check_uid(call->check));
         call->in_operation = true;
-        r = operation_run(call->front->context, call->operation, call->parameters, call->collected, caller,
+        r = operation_run(call->front->context, call->operation, call->parameters, call->collected, &caller,
                           &sink, &call->running);
         call->in_operation = false;
 

@@ -99,6 +99,10 @@ static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *
         return with_own_id(message, userdata, OPERATION_CANCEL, dbus_encode_nothing);
 }
 
+static int method_confirm(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return with_own_id(message, userdata, OPERATION_CONFIRM, dbus_encode_nothing);
+}
+
 static int method_describe(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         return with_own_id(message, userdata, OPERATION_LIST_JOBS, dbus_encode_job_text);
 }
@@ -133,6 +137,8 @@ static const sd_bus_vtable job_vtable[] = {
         CHANGING("DeadlineAt", "t", NULL, deadline_at),
         CHANGING("EtaUsec", "t", NULL, eta_usec),
         SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_cancel,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Confirm", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_confirm,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Describe", SD_BUS_NO_ARGS, SD_BUS_RESULT("s", json), method_describe,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

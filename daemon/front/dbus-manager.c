@@ -53,6 +53,10 @@ static int method_cancel(sd_bus_message *message, void *userdata, sd_bus_error *
         return by_number(message, OPERATION_CANCEL, "id", dbus_encode_nothing, userdata);
 }
 
+static int method_confirm(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return by_number(message, OPERATION_CONFIRM, "id", dbus_encode_nothing, userdata);
+}
+
 static int method_explain(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         return by_number(message, OPERATION_EXPLAIN, "block", dbus_encode_text, userdata);
 }
@@ -101,6 +105,7 @@ static int on_status_error(void *userdata, const char *error_name, json_object *
 /* The status for a property, fresh enough; NULL if there is none. */
 static json_object *get_status(DBusFront *front) {
         const OperationSink sink = { .reply = on_status, .error = on_status_error, .userdata = front };
+        const OperationCaller caller = { .name = "bus" };
         OperationCall *call = NULL;
         uint64_t now;
 
@@ -111,7 +116,7 @@ static json_object *get_status(DBusFront *front) {
 
         json_object_put(STEAL_PTR(front->status));
         (void) operation_run(front->context, operation_get(OPERATION_GET_STATUS), /* parameters= */ NULL,
-                             /* more= */ false, "bus", &sink, &call);
+                             /* more= */ false, &caller, &sink, &call);
         (void) operation_call_free(call); /* an answer that has to be awaited is none for a property */
         front->status_at = now;
         return front->status;
@@ -176,6 +181,8 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("Plan", DEMAND_ARGS, SD_BUS_RESULT("s", json), method_plan,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Cancel", SD_BUS_ARGS("u", job_id), SD_BUS_NO_RESULT, method_cancel,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Confirm", SD_BUS_ARGS("u", job_id), SD_BUS_NO_RESULT, method_confirm,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListJobs", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(usso)", jobs), method_list_jobs,
                                 SD_BUS_VTABLE_UNPRIVILEGED),

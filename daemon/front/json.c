@@ -152,6 +152,7 @@ json_object *json_from_job(const Job *job) {
             add_text(o, "device", job->device) < 0 ||
             json_add_string(o, "state", job_state_to_string(job->state)) < 0 ||
             json_add_string(o, "cause", job_cause_to_string(job->cause)) < 0 ||
+            (job->unconfirmed && json_add_bool(o, "unconfirmed", true) < 0) ||
             job_add_progress(o, job) < 0 || job_add_outcome(o, job) < 0 || job_add_times(o, job) < 0)
                 return NULL;
         return STEAL_PTR(o);

@@ -45,6 +45,7 @@ static const Parameter accepted[_OPERATION_MAX][PARAMETERS_MAX] = {
         [OPERATION_CANCEL] = { PARAMETER_ID },
         [OPERATION_LIST_JOBS] = { PARAMETER_ID },
         [OPERATION_EXPLAIN] = { PARAMETER_BLOCK },
+        [OPERATION_CONFIRM] = { PARAMETER_ID },
 };
 
 static bool takes_demand(OperationId id) {
@@ -176,7 +177,7 @@ static Parameter check_given(OperationId id, const bool given[static _PARAMETER_
         static const Parameter targets[] = { PARAMETER_SIZE_BYTES, PARAMETER_BLOCKS, PARAMETER_DEVICE };
         bool has_target = false;
 
-        if (id == OPERATION_CANCEL && !given[PARAMETER_ID])
+        if ((id == OPERATION_CANCEL || id == OPERATION_CONFIRM) && !given[PARAMETER_ID])
                 return PARAMETER_ID;
         if (id == OPERATION_EXPLAIN && !given[PARAMETER_BLOCK])
                 return PARAMETER_BLOCK;

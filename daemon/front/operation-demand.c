@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The operations that ask for something: plan, unplug, replug, cancel. Here is the one place where the
- * outcome of a demand becomes the name of an error. */
+/* The operations that ask for something: plan, unplug, replug, cancel, confirm. Here is the one place where
+ * the outcome of a demand becomes the name of an error. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -114,33 +114,23 @@ int operation_submit(OperationCall *call, const OperationArguments *arguments, b
         return operation_answer(call, operation_wrap("job", json_from_job(answer.job)));
 }
 
-int operation_cancel(OperationCall *call, const OperationArguments *arguments) {
-        const Job *job;
+/* What became of a call about the job of an id; busy: what is said of one to which it cannot be done now. */
+static int answer_job(OperationCall *call, JobCause cause, uint32_t id, const char *busy) {
+        const Job *job = cause == CAUSE_NONE ? queue_find(call->context->queue, id) : NULL;
 
-        switch (queue_cancel(call->context->queue, arguments->id)) {
-        case CAUSE_NONE:
-                break;
-        case CAUSE_BUSY:
-                return operation_answer_error_text(call, ERROR_BUSY, "reason",
-                                                   "the device is being ejected, which cannot be stopped");
-        case CAUSE_REFUSED:
-        case CAUSE_NOTHING_REMOVABLE:
-        case CAUSE_IN_USE:
-        case CAUSE_NO_ROOM:
-        case CAUSE_DEADLINE:
-        case CAUSE_CANCELLED:
-        case CAUSE_INTERRUPTED:
-        case CAUSE_STUCK:
-        case CAUSE_SYSTEM:
-        case CAUSE_NO_SUCH_BLOCK:
-        case CAUSE_NO_SUCH_DEVICE:
-        case CAUSE_NO_SUCH_NODE:
-        case _CAUSE_MAX:
-        case _CAUSE_INVALID:
-                return operation_answer_error_number(call, ERROR_NO_SUCH_JOB, "id", arguments->id);
-        }
-        job = queue_find(call->context->queue, arguments->id);
+        if (cause == CAUSE_BUSY)
+                return operation_answer_error_text(call, ERROR_BUSY, "reason", busy);
         if (!job)
-                return operation_answer_error_number(call, ERROR_NO_SUCH_JOB, "id", arguments->id);
+                return operation_answer_error_number(call, ERROR_NO_SUCH_JOB, "id", id);
         return operation_answer(call, operation_wrap("job", json_from_job(job)));
+}
+
+int operation_cancel(OperationCall *call, const OperationArguments *arguments) {
+        return answer_job(call, queue_cancel(call->context->queue, arguments->id), arguments->id,
+                          "the device is being ejected, which cannot be stopped");
+}
+
+int operation_confirm(OperationCall *call, const OperationArguments *arguments) {
+        return answer_job(call, queue_confirm(call->context->queue, arguments->id), arguments->id,
+                          "the job does not wait for an operator");
 }

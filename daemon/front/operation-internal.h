@@ -29,7 +29,7 @@
 typedef struct OperationArguments {
         Demand demand;           /* Plan, Unplug, Replug; source and caller are for operation_run() */
         bool has_id;
-        uint32_t id;             /* Cancel, ListJobs */
+        uint32_t id;             /* Cancel, Confirm, ListJobs */
         uint32_t block;          /* Explain */
 } OperationArguments;
 
@@ -88,6 +88,7 @@ int operation_explain(OperationCall *call, const OperationArguments *arguments);
 int operation_plan(OperationCall *call, const OperationArguments *arguments);
 int operation_submit(OperationCall *call, const OperationArguments *arguments, bool more);
 int operation_cancel(OperationCall *call, const OperationArguments *arguments);
+int operation_confirm(OperationCall *call, const OperationArguments *arguments);
 int operation_list(OperationCall *call, OperationId list);
 int operation_list_job(OperationCall *call, const OperationArguments *arguments);
 int operation_monitor(OperationCall *call);

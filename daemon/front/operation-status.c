@@ -38,17 +38,19 @@ static int append(json_object *array, json_object *item) {
         return 0;
 }
 
-static json_object *source_status(Source source, bool active, const char *reason) {
+static json_object *source_status(Source source, const OperationSource *state) {
         CLEANUP(json_putp) json_object *o = json_object_new_object();
 
         if (!o || json_add_string(o, "source", source_to_string(source)) < 0 ||
-            json_add_bool(o, "active", active) < 0 ||
-            (reason && json_add(o, "reason", json_text_new(reason)) < 0))
+            json_add_bool(o, "active", state->active) < 0 ||
+            (state->active && state->asks && json_add_bool(o, "asks", true) < 0) ||
+            (state->reason && json_add(o, "reason", json_text_new(state->reason)) < 0))
                 return NULL;
         return STEAL_PTR(o);
 }
 
 static int add_sources(json_object *o, const OperationContext *context) {
+        const OperationSource operator = { .active = true };
         json_object *sources = json_object_new_array();
         int r;
 
@@ -57,10 +59,10 @@ static int add_sources(json_object *o, const OperationContext *context) {
                 const OperationSource *state = &context->sources[source];
 
                 if (state->active || state->reason)
-                        r = append(sources, source_status(source, state->active, state->reason));
+                        r = append(sources, source_status(source, state));
         }
         if (r >= 0)
-                r = append(sources, source_status(SOURCE_OPERATOR, /* active= */ true, /* reason= */ NULL));
+                r = append(sources, source_status(SOURCE_OPERATOR, &operator));
         return r;
 }
 

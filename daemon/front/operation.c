@@ -24,6 +24,7 @@ static const Operation operations[_OPERATION_MAX] = {
         [OPERATION_EXPLAIN] = { OPERATION_EXPLAIN, "Explain", NULL, STREAM_NEVER },
         [OPERATION_MONITOR] = { OPERATION_MONITOR, "Monitor", NULL, STREAM_REQUIRED },
         [OPERATION_DIAGNOSE] = { OPERATION_DIAGNOSE, "Diagnose", NULL, STREAM_NEVER },
+        [OPERATION_CONFIRM] = { OPERATION_CONFIRM, "Confirm", "org.memunplug1.unplug", STREAM_NEVER },
 };
 
 const Operation *operation_get(OperationId id) {
@@ -157,6 +158,8 @@ static int dispatch(OperationCall *call, OperationId id, const OperationArgument
                 return operation_monitor(call);
         case OPERATION_DIAGNOSE:
                 return operation_diagnose(call);
+        case OPERATION_CONFIRM:
+                return operation_confirm(call, arguments);
         case _OPERATION_MAX:
                 break;
         }
@@ -164,7 +167,7 @@ static int dispatch(OperationCall *call, OperationId id, const OperationArgument
 }
 
 int operation_run(const OperationContext *context, const Operation *operation, json_object *parameters,
-                  bool more, const char *caller, const OperationSink *sink, OperationCall **ret) {
+                  bool more, const OperationCaller *caller, const OperationSink *sink, OperationCall **ret) {
         CLEANUP(operation_arguments_clear) OperationArguments arguments = {};
         CLEANUP(operation_call_freep) OperationCall *call = calloc(1, sizeof(*call));
         const char *parameter;
@@ -184,7 +187,8 @@ int operation_run(const OperationContext *context, const Operation *operation, j
         if (!more && stream_is_missing(operation, &arguments))
                 return operation_answer_error(call, ERROR_EXPECTED_MORE, /* parameters= */ NULL);
         arguments.demand.source = SOURCE_OPERATOR;
-        (void) snprintf(arguments.demand.caller, sizeof(arguments.demand.caller), "%s", caller);
+        (void) snprintf(arguments.demand.caller, sizeof(arguments.demand.caller), "%s", caller->name);
+        arguments.demand.ask = caller->is_hypervisor && context->hypervisor_is_asked_back;
 
         r = dispatch(call, operation->id, &arguments, more);
         if (r < 0)

@@ -21,6 +21,7 @@ typedef enum OperationId {
         OPERATION_EXPLAIN,
         OPERATION_MONITOR,
         OPERATION_DIAGNOSE,
+        OPERATION_CONFIRM,
         _OPERATION_MAX,
 } OperationId;
 
@@ -44,6 +45,7 @@ const Operation *operation_get(OperationId id);
 /* A platform that asks by itself. What is neither active nor has a reason is not shown. */
 typedef struct OperationSource {
         bool active;                  /* its requests are listened to */
+        bool asks;                    /* what it asks for waits for an operator */
         const char *reason;           /* why not; or NULL */
 } OperationSource;
 
@@ -60,6 +62,7 @@ typedef struct OperationContext {
         OperationSource sources[_SOURCE_MAX]; /* but the operator, who is always heard */
         const char *const *health;    /* NULL-terminated notes, or NULL */
         bool hypervisor_may_change;   /* by its own channel, if it has one */
+        bool hypervisor_is_asked_back; /* what it asks for there waits for an operator */
         const char *hypervisor_channel; /* the port that is served; or NULL */
 } OperationContext;
 
@@ -75,14 +78,18 @@ typedef struct OperationSink {
         bool (*is_full)(void *userdata);
 } OperationSink;
 
+typedef struct OperationCaller {
+        const char *name;             /* for the record: "uid 1000" */
+        bool is_hypervisor;
+} OperationCaller;
+
 typedef struct OperationCall OperationCall; /* a stream that is still open */
 
-/* Runs one call. parameters: object or NULL. more: the caller wants a stream. caller: for the record,
- * "uid 1000". Everything is answered through the sink exactly once (a stream: until its last reply). If the
- * call goes on after return, *ret is set and the front must free it when the peer goes away; the sink's last
- * reply or error tells that it is over (then free it too; may be done from within). Otherwise *ret is NULL.
- */
+/* Runs one call. parameters: object or NULL. more: the caller wants a stream. Everything is answered through
+ * the sink exactly once (a stream: until its last reply). If the call goes on after return, *ret is set and
+ * the front must free it when the peer goes away; the sink's last reply or error tells that it is over (then
+ * free it too; may be done from within). Otherwise *ret is NULL. */
 int operation_run(const OperationContext *context, const Operation *operation, json_object *parameters,
-                  bool more, const char *caller, const OperationSink *sink, OperationCall **ret);
+                  bool more, const OperationCaller *caller, const OperationSink *sink, OperationCall **ret);
 void operation_call_resume(OperationCall *call); /* the sink is not full any more; may end the call */
 OperationCall *operation_call_free(OperationCall *call);

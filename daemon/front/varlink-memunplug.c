@@ -84,18 +84,19 @@ static int run(VarlinkCall *call, const Operation *operation, json_object *param
                 .is_full = sink_is_full,
                 .userdata = m,
         };
-        char caller[DEMAND_CALLER_SIZE];
+        char name[DEMAND_CALLER_SIZE];
+        OperationCaller caller = { name, varlink_call_peer_is_hypervisor(call) };
         int r;
 
         if (!m)
                 return -ENOMEM;
         m->call = call;
         m->running = true;
-        if (varlink_call_peer_is_hypervisor(call))
-                (void) snprintf(caller, sizeof(caller), "hypervisor");
+        if (caller.is_hypervisor)
+                (void) snprintf(name, sizeof(name), "hypervisor");
         else
-                (void) snprintf(caller, sizeof(caller), "uid %u", (unsigned) varlink_call_peer_uid(call));
-        r = operation_run(context, operation, parameters, varlink_call_wants_more(call), caller, &sink,
+                (void) snprintf(name, sizeof(name), "uid %u", (unsigned) varlink_call_peer_uid(call));
+        r = operation_run(context, operation, parameters, varlink_call_wants_more(call), &caller, &sink,
                           &m->operation);
         m->running = false;
         if (r < 0 || m->answered)

@@ -41,6 +41,7 @@ typedef struct Demand {
         uint32_t node;
         uint64_t deadline_usec;            /* from acceptance; 0: the configured default */
         bool allow_partial;
+        bool ask;                          /* an operator has to confirm it, whatever the policy */
         char caller[DEMAND_CALLER_SIZE];   /* who asked, for people: "uid 0", "platform" */
 } Demand;
 

@@ -69,6 +69,7 @@ typedef struct Job {
         JobState state;
         JobCause cause;
         char *reason;              /* a sentence, NULL while all is well; owned */
+        bool unconfirmed;          /* queued until an operator confirms it; reason says so */
         uint64_t requested_bytes;
         uint64_t removed_bytes;    /* replug: brought back */
         uint64_t evacuated_bytes;  /* of move_bytes */

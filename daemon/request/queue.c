@@ -10,7 +10,7 @@
 #include "request/observers.h"
 #include "request/queue.h"
 #include "request/report.h"
-#include "request/request.h"
+#include "request/request-list.h"
 #include "util/cleanup.h"
 
 /* At the end workers that are stuck get this long to come back. */
@@ -22,8 +22,7 @@ struct Queue {
         Engine *engine;
         Journal *journal;
         QueuePolicy policy;
-        Request **requests;    /* oldest first; queued, active and ended */
-        size_t n_requests;
+        RequestList requests;  /* queued, active and ended */
         uint32_t last_id;
         sd_event_source *wake; /* deferred: start what can start, forget old history */
         Inventory *inventory;
@@ -52,8 +51,8 @@ void queue_block_changed(Queue *queue, uint32_t block) {
 }
 
 static int guard(Queue *queue, const GuardPolicy **ret) {
-        return inventory_guard(queue->inventory, &queue->policy.guard, queue->requests, queue->n_requests,
-                               ret);
+        return inventory_guard(queue->inventory, &queue->policy.guard, queue->requests.items,
+                               queue->requests.n, ret);
 }
 
 int queue_blocks(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
@@ -75,7 +74,7 @@ static int fresh_table(const BlockTable **ret, void *userdata) {
 static int make_plan(Queue *queue, const BlockTable *table, const GuardPolicy *policy,
                      const Demand *demand, Plan **ret) {
         CLEANUP(memory_room_clear) MemoryRoom room = {};
-        int r = inventory_room(queue->inventory, queue->requests, queue->n_requests, &room);
+        int r = inventory_room(queue->inventory, queue->requests.items, queue->requests.n, &room);
 
         return r < 0 ? r : plan_make(table, demand, policy, &room, ret);
 }
@@ -99,44 +98,11 @@ static int plan_job(Queue *queue, const Demand *demand, Plan **ret) {
         return r < 0 ? r : make_plan(queue, table, policy, demand, ret);
 }
 
-static size_t count_requests(const Queue *queue, bool (*is)(const Request *)) {
-        size_t n = 0;
-
-        for (size_t i = 0; i < queue->n_requests; i++)
-                n += is(queue->requests[i]);
-        return n;
-}
-
-static bool is_under_way(const Request *request) {
-        return !job_state_is_final(request_job(request)->state);
-}
-
-static int append_request(Queue *queue, Request *request) {
-        Request **requests = reallocarray(queue->requests, queue->n_requests + 1, sizeof(*requests));
-
-        if (!requests)
-                return -ENOMEM;
-        queue->requests = requests;
-        requests[queue->n_requests++] = request;
-        return 0;
-}
-
 /* Ended requests beyond the history are forgotten, oldest first. Never from within a request's callback. */
 static void trim_history(Queue *queue) {
-        size_t ended = queue->n_requests - count_requests(queue, is_under_way);
-
-        for (size_t i = 0; i < queue->n_requests && ended > QUEUE_HISTORY_MAX;) {
-                if (is_under_way(queue->requests[i])) {
-                        i++;
-                        continue;
-                }
-                (void) request_free(queue->requests[i]);
-                memmove(queue->requests + i, queue->requests + i + 1,
-                        (queue->n_requests - i - 1) * sizeof(*queue->requests));
-                queue->n_requests--;
-                ended--;
-        }
-        if (queue->journal && count_requests(queue, is_under_way) == 0 && journal_is_large(queue->journal))
+        request_list_trim(&queue->requests, QUEUE_HISTORY_MAX);
+        if (queue->journal && request_list_count(&queue->requests, request_is_under_way) == 0 &&
+            journal_is_large(queue->journal))
                 (void) journal_rewrite(queue->journal, QUEUE_HISTORY_MAX); /* the old file stays good */
 }
 
@@ -167,7 +133,7 @@ static bool start_request(Queue *queue, Request *request) {
                 request_refuse(request, CAUSE_SYSTEM, strerror(-r));
                 return true;
         }
-        if (plan->outcome == PLAN_BUSY && count_requests(queue, request_is_active) > 0)
+        if (plan->outcome == PLAN_BUSY && request_list_count(&queue->requests, request_is_active) > 0)
                 return false;
         if (plan->outcome != PLAN_FEASIBLE)
                 request_refuse(request, job_cause_from_outcome(plan->outcome), plan->reason);
@@ -181,18 +147,18 @@ static bool is_idle(const Queue *queue) {
         size_t n_stuck;
 
         (void) engine_stuck_blocks(queue->engine, &n_stuck);
-        return count_requests(queue, is_under_way) == 0 &&
+        return request_list_count(&queue->requests, request_is_under_way) == 0 &&
                         ((n_stuck == 0 && !aftercare_is_busy(queue->aftercare)) || !queue->patience);
 }
 
 static int on_wake(sd_event_source *source, void *userdata) {
         Queue *queue = userdata;
 
-        for (size_t i = 0; i < queue->n_requests; i++) {
-                if (count_requests(queue, request_is_active) >= QUEUE_ACTIVE_MAX)
+        for (size_t i = 0; i < queue->requests.n; i++) {
+                if (request_list_count(&queue->requests, request_is_active) >= QUEUE_ACTIVE_MAX)
                         break;
-                if (request_is_queued(queue->requests[i]))
-                        (void) start_request(queue, queue->requests[i]);
+                if (request_may_start(queue->requests.items[i]))
+                        (void) start_request(queue, queue->requests.items[i]);
         }
         trim_history(queue);
         if (queue->shutting_down && queue->idle && is_idle(queue)) {
@@ -259,6 +225,10 @@ static uint64_t deadline_of(const Queue *queue, const Demand *demand, uint64_t b
         return queue->policy.deadline_usec + queue->policy.deadline_per_gib_usec * ((bytes + GIB - 1) / GIB);
 }
 
+static bool needs_confirmation(const Queue *queue, const Demand *demand) {
+        return demand->ask || queue->policy.ask[demand->source];
+}
+
 static int accept_demand(Queue *queue, const Demand *demand, const Plan *plan, const Job **ret) {
         RequestContext context = request_context(queue);
         uint64_t bytes = requested_bytes(demand, plan);
@@ -269,7 +239,9 @@ static int accept_demand(Queue *queue, const Demand *demand, const Plan *plan, c
                         deadline_of(queue, demand, bytes));
         if (r < 0)
                 return r;
-        r = append_request(queue, request);
+        r = needs_confirmation(queue, demand) ? request_hold(request, plan) : 0;
+        if (r >= 0)
+                r = request_list_append(&queue->requests, request);
         if (r < 0) {
                 (void) request_free(request);
                 return r;
@@ -296,8 +268,12 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
 
         if (queue->shutting_down)
                 return -ESHUTDOWN;
-        if (count_requests(queue, is_under_way) >= QUEUE_PENDING_MAX)
+        if (request_list_count(&queue->requests, request_is_under_way) >= QUEUE_PENDING_MAX)
                 return refuse_demand(demand, CAUSE_BUSY, strdup("too many jobs are under way already"), ret);
+        if (needs_confirmation(queue, demand) &&
+            request_list_count(&queue->requests, request_is_unconfirmed) >= QUEUE_UNCONFIRMED_MAX)
+                return refuse_demand(demand, CAUSE_BUSY,
+                                     strdup("too many requests wait for an operator already"), ret);
         r = plan_demand(queue, demand, &plan);
         if (r < 0)
                 return r;
@@ -321,40 +297,44 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
         return 0;
 }
 
-static Request *find_request(const Queue *queue, uint32_t id) {
-        for (size_t i = 0; i < queue->n_requests; i++)
-                if (request_job(queue->requests[i])->id == id)
-                        return queue->requests[i];
-        return NULL;
-}
-
 JobCause queue_cancel(Queue *queue, uint32_t id) {
-        Request *request = find_request(queue, id);
+        Request *request = request_list_find(&queue->requests, id);
 
-        if (!request || !is_under_way(request))
+        if (!request || !request_is_under_way(request))
                 return CAUSE_REFUSED;
         return request_cancel(request, "cancelled on request") ? CAUSE_NONE : CAUSE_BUSY;
 }
 
+JobCause queue_confirm(Queue *queue, uint32_t id) {
+        Request *request = request_list_find(&queue->requests, id);
+
+        if (!request || !request_is_under_way(request))
+                return CAUSE_REFUSED;
+        if (!request_is_unconfirmed(request))
+                return CAUSE_BUSY;
+        request_confirm(request);
+        wake(queue);
+        return CAUSE_NONE;
+}
+
 const Job *queue_find(const Queue *queue, uint32_t id) {
-        const Request *request = find_request(queue, id);
+        const Request *request = request_list_find(&queue->requests, id);
 
         return request ? request_job(request) : NULL;
 }
 
 size_t queue_n_jobs(const Queue *queue) {
-        return queue->n_requests;
+        return queue->requests.n;
 }
 
 const Job *queue_job_at(const Queue *queue, size_t index) {
-        return index < queue->n_requests ? request_job(queue->requests[index]) : NULL;
+        return index < queue->requests.n ? request_job(queue->requests.items[index]) : NULL;
 }
 
 const Job *queue_current(const Queue *queue) {
-        for (size_t i = 0; i < queue->n_requests; i++)
-                if (is_under_way(queue->requests[i]))
-                        return request_job(queue->requests[i]);
-        return NULL;
+        const Request *request = request_list_current(&queue->requests);
+
+        return request ? request_job(request) : NULL;
 }
 
 static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -365,24 +345,12 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* The newest ended job that had the block; what a job under way has is its own business. */
-static const Request *last_with_block(const Queue *queue, uint32_t block) {
-        for (size_t i = queue->n_requests; i-- > 0;) {
-                const Plan *plan = request_plan(queue->requests[i]);
-
-                for (size_t k = 0; plan && k < plan->n_steps; k++)
-                        if (plan->steps[k].block == block)
-                                return queue->requests[i];
-        }
-        return NULL;
-}
-
 /* A worker whose job has ended without it came back: what that job should not have taken goes back. */
 static void on_released(const EngineBlock *blocks, size_t n, void *userdata) {
         Queue *queue = userdata;
 
         for (size_t i = 0; i < n; i++) {
-                const Request *request = last_with_block(queue, blocks[i].block);
+                const Request *request = request_list_last_with_block(&queue->requests, blocks[i].block);
                 JobState state = request ? request_job(request)->state : JOB_DONE;
 
                 if (state == JOB_FAILED || state == JOB_CANCELLED)
@@ -411,7 +379,7 @@ static int take_up(Queue *queue, const JournalJob *record) {
                 r = request_new_interrupted(&request, &context, record);
         if (r < 0)
                 return r;
-        r = append_request(queue, request);
+        r = request_list_append(&queue->requests, request);
         if (r < 0)
                 (void) request_free(request);
         return r;
@@ -428,9 +396,9 @@ static int replay_journal(Queue *queue) {
         for (size_t i = 0; r >= 0 && i < n; i++)
                 r = take_up(queue, &records[i]);
         journal_forget(queue->journal);
-        for (size_t i = 0; r >= 0 && i < queue->n_requests; i++)
-                if (is_under_way(queue->requests[i]))
-                        request_restore(queue->requests[i]);
+        for (size_t i = 0; r >= 0 && i < queue->requests.n; i++)
+                if (request_is_under_way(queue->requests.items[i]))
+                        request_restore(queue->requests.items[i]);
         return r;
 }
 
@@ -469,9 +437,7 @@ int queue_new(Queue **ret, sd_event *event, int root_fd, Engine *engine, Journal
 Queue *queue_free(Queue *queue) {
         if (!queue)
                 return NULL;
-        for (size_t i = 0; i < queue->n_requests; i++)
-                (void) request_free(queue->requests[i]);
-        free(queue->requests);
+        request_list_clear(&queue->requests);
         observers_clear(&queue->observers);
         (void) sd_event_source_disable_unref(queue->wake);
         if (queue->aftercare)
@@ -491,8 +457,8 @@ void queue_shutdown(Queue *queue, void (*idle)(void *userdata), void *userdata) 
         (void) sd_event_add_time_relative(queue->event, &queue->patience, CLOCK_MONOTONIC,
                                           SHUTDOWN_PATIENCE_USEC, 0, on_patience,
                                           queue); /* without it nothing is waited for */
-        for (size_t i = 0; i < queue->n_requests; i++)
-                if (is_under_way(queue->requests[i]))
-                        (void) request_cancel(queue->requests[i], "the service is being stopped");
+        for (size_t i = 0; i < queue->requests.n; i++)
+                if (request_is_under_way(queue->requests.items[i]))
+                        (void) request_cancel(queue->requests.items[i], "the service is being stopped");
         wake(queue);
 }

@@ -13,6 +13,7 @@
 
 #define QUEUE_PENDING_MAX 64U   /* jobs accepted and not ended */
 #define QUEUE_HISTORY_MAX 64U   /* ended jobs remembered */
+#define QUEUE_UNCONFIRMED_MAX 16U /* of those pending, the ones that wait for an operator */
 #define QUEUE_ACTIVE_MAX 4U     /* jobs under way at the same time, on disjoint blocks */
 
 typedef struct Queue Queue;
@@ -32,6 +33,7 @@ typedef struct QueuePolicy {
         uint64_t deadline_usec;        /* default for demands without one: base ... */
         uint64_t deadline_per_gib_usec; /* ... plus this for each GiB to remove */
         uint32_t retries;              /* evacuation attempts after the first */
+        bool ask[_SOURCE_MAX];         /* what this source demands waits for an operator */
         const char *owners_socket;     /* where to ask who owns a page, or NULL: do not ask */
         Hooks *hooks;                  /* programs that have a say (borrowed), or NULL */
 } QueuePolicy;
@@ -58,6 +60,10 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret);
 int queue_plan(Queue *queue, const Demand *demand, Plan **ret);
 /* CAUSE_NONE: under way; CAUSE_BUSY: it is ejecting; CAUSE_REFUSED: no such job or ended. */
 JobCause queue_cancel(Queue *queue, uint32_t id);
+
+/* An operator agrees to a job that waits for that. CAUSE_NONE: it goes on; CAUSE_BUSY: nobody is waited for;
+ * CAUSE_REFUSED: no such job or ended. */
+JobCause queue_confirm(Queue *queue, uint32_t id);
 
 const Job *queue_find(const Queue *queue, uint32_t id);
 /* All jobs, oldest first: index 0 .. queue_n_jobs() - 1. */

@@ -91,9 +91,19 @@ void report_accepted(const Job *job) {
         Fields fields = {};
 
         job_fields(&fields, MEMUNPLUG_MESSAGE_JOB_ACCEPTED, job);
-        (void) log_full(LOG_INFO, 0, fields.list, "Job %" PRIu32 " accepted: %s %s%s%s for %s (%s)", job->id,
+        (void) log_full(job->unconfirmed ? LOG_NOTICE : LOG_INFO, 0, fields.list,
+                        "Job %" PRIu32 " accepted: %s %s%s%s for %s (%s)%s%s", job->id,
                         demand_kind_to_string(job->kind), format_size(job->requested_bytes, requested),
-                        job->device[0] ? ", " : "", job->device, source_to_string(job->source), job->caller);
+                        job->device[0] ? ", " : "", job->device, source_to_string(job->source), job->caller,
+                        job->unconfirmed && job->reason ? "; it " : "",
+                        job->unconfirmed && job->reason ? job->reason : "");
+}
+
+void report_confirmed(const Job *job) {
+        Fields fields = {};
+
+        job_fields(&fields, MEMUNPLUG_MESSAGE_JOB_STATE, job);
+        (void) log_full(LOG_INFO, 0, fields.list, "Job %" PRIu32 " was confirmed", job->id);
 }
 
 void report_refusal(const Demand *demand, JobCause cause, const char *reason) {

@@ -7,6 +7,7 @@
 /* journal_error: the negative errno with which recording a final state failed, or 0. */
 void report_state(const Job *job, JobState before, int journal_error);
 void report_accepted(const Job *job);
+void report_confirmed(const Job *job);
 void report_refusal(const Demand *demand, JobCause cause, const char *reason);
 void report_interrupted(const Job *job, size_t n_taken);
 void report_stuck(const Job *job);

@@ -3,6 +3,7 @@
  * asked of it from outside. What each state does is unplug.c's and restore.c's; when a request starts is the
  * queue's. */
 #include <assert.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,7 @@ int request_set_state(Request *request, JobState state) {
 
         assert(transitions[state] & FROM(before));
         job->state = state;
+        job->unconfirmed = false;
         if (job->started_at == 0 && state == JOB_PLANNING)
                 job->started_at = clock_now_usec(CLOCK_REALTIME);
         if (final) {
@@ -89,6 +91,7 @@ void request_decide(Request *request, JobState verdict, JobCause cause, const ch
                 return;
         request->verdict = verdict;
         request->job.cause = cause;
+        free(request->job.reason);
         va_start(args, format);
         if (vasprintf(&request->job.reason, format, args) < 0)
                 request->job.reason = NULL; /* short of memory: the cause must do */
@@ -162,6 +165,11 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         if (request->job.state == JOB_EJECTING || request->job.state == JOB_RESTORING ||
             request_is_decided(request) || request_is_waiting(request))
                 return 0;
+        if (request->job.unconfirmed) {
+                request_decide(request, JOB_FAILED, CAUSE_REFUSED, "no operator confirmed it in time");
+                stop(request, ENGINE_PATIENCE_USEC);
+                return 0;
+        }
         if (consent_awaited(request)) {
                 request_decide(request, JOB_FAILED, CAUSE_DEADLINE,
                                "the deadline passed while hook '%s' was being asked",
@@ -331,12 +339,20 @@ const Demand *request_demand(const Request *request) {
         return &request->demand;
 }
 
-bool request_is_queued(const Request *request) {
-        return request->job.state == JOB_QUEUED;
+bool request_may_start(const Request *request) {
+        return request->job.state == JOB_QUEUED && !request->job.unconfirmed;
+}
+
+bool request_is_under_way(const Request *request) {
+        return !job_state_is_final(request->job.state);
+}
+
+bool request_is_unconfirmed(const Request *request) {
+        return request->job.unconfirmed;
 }
 
 bool request_is_active(const Request *request) {
-        return !request_is_queued(request) && !job_state_is_final(request->job.state);
+        return request->job.state != JOB_QUEUED && request_is_under_way(request);
 }
 
 const Plan *request_plan(const Request *request) {
@@ -381,6 +397,28 @@ void request_start(Request *request, Plan *plan) {
                 restore_replug(request);
         else if (!consent_ask(request))
                 request_proceed(request);
+}
+
+int request_hold(Request *request, const Plan *plan) {
+        Job *job = &request->job;
+        char *reason;
+
+        if (asprintf(&reason, "waits for an operator: memunplugctl confirm %" PRIu32, job->id) < 0)
+                return -ENOMEM;
+        free(job->reason);
+        job->reason = reason;
+        job->unconfirmed = true;
+        job->total_blocks = (uint32_t) plan->n_steps;
+        job->move_bytes = plan->move_bytes;
+        return 0;
+}
+
+void request_confirm(Request *request) {
+        request->job.unconfirmed = false;
+        free(request->job.reason);
+        request->job.reason = NULL;
+        report_confirmed(&request->job);
+        request_notify(request, REQUEST_PROGRESS, 0);
 }
 
 void request_refuse(Request *request, JobCause cause, const char *reason) {

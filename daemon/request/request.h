@@ -46,11 +46,18 @@ Request *request_free(Request *request);
 
 const Job *request_job(const Request *request);
 const Demand *request_demand(const Request *request);
-bool request_is_queued(const Request *request);
+bool request_may_start(const Request *request); /* queued, and nobody is waited for */
+bool request_is_under_way(const Request *request); /* queued or active */
+bool request_is_unconfirmed(const Request *request); /* queued, and waits for an operator */
 bool request_is_active(const Request *request); /* started and not ended */
 /* The plan it follows, NULL before the start. */
 const Plan *request_plan(const Request *request);
 
+/* Keeps a queued request from starting until an operator confirms it; its record has the numbers of the plan
+ * meanwhile. -ENOMEM */
+int request_hold(Request *request, const Plan *plan);
+/* It may start now. */
+void request_confirm(Request *request);
 /* Starts a queued request along a feasible plan (taken over). Changes: state, then the machine's memory. */
 void request_start(Request *request, Plan *plan);
 /* Ends a queued request without trying. */

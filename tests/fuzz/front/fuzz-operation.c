@@ -32,6 +32,7 @@ static int on_error(void *userdata, const char *error_name, json_object *paramet
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static const Engine engine = {};
+        const OperationCaller caller = { .name = "uid 1000" };
         Answers answers = {};
         const OperationSink sink = { .reply = on_reply, .error = on_error, .userdata = &answers };
         json_object *parameters = NULL;
@@ -52,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 abort();
         (void) fake_queue_add_job(&queue, JOB_DONE);
         r = operation_run(&context, operation_get((data[0] >> 1) % _OPERATION_MAX), parameters, data[0] & 1,
-                          "uid 1000", &sink, &call);
+                          &caller, &sink, &call);
         if (r < 0 || answers.last > 1 || (answers.last == 1) == (call != NULL))
                 abort();
         if (queue.n_jobs > 1) {

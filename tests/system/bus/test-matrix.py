@@ -18,7 +18,7 @@ from port import PortMachine, message
 USERS = {"nobody": 65534, "user": 64010, "memory-admins": 64011, "root": 0}
 ABSENT = {"blocks": [4000000]}
 ABSENT_BUS = ("tatsa{sv}", "0", "1", "4000000", "", "0")
-CHANGING = {"Unplug", "Replug", "Cancel"}
+CHANGING = {"Unplug", "Replug", "Cancel", "Confirm"}
 # For each method of org.memunplug: parameters; the member of the bus's Manager and its arguments; the answer's key, or
 # the error by which one knows that it was let through, and the key on the bus if it is another.
 CALLS = {
@@ -29,6 +29,7 @@ CALLS = {
     "Unplug": (ABSENT, ("Unplug", *ABSENT_BUS), "NoSuchBlock"),
     "Replug": (ABSENT, ("Replug", *ABSENT_BUS), "NoSuchBlock"),
     "Cancel": ({"id": 999}, ("Cancel", "u", "999"), "NoSuchJob"),
+    "Confirm": ({"id": 999}, ("Confirm", "u", "999"), "NoSuchJob"),
     "ListJobs": ({"id": 999}, ("DescribeJob", "u", "999"), "NoSuchJob"),
     "Explain": ({"block": BLOCKS - 1}, ("Explain", "u", str(BLOCKS - 1)), "verdict"),
     "Diagnose": ({}, ("Diagnose",), "findings"),
@@ -100,7 +101,7 @@ def test_every_method_is_here(m):
     members = {method.get("name") for method in manager.iter("method")}
     assert members == {call[1][0] for call in CALLS.values() if call[1]} | set(ON_BUS_ONLY)
     job = ET.parse(TOP / "units/org.memunplug1.Job.xml").getroot()
-    assert {method.get("name") for method in job.iter("method")} == {"Cancel", "Describe"}      # test_jobs_methods
+    assert {method.get("name") for method in job.iter("method")} == {"Cancel", "Confirm", "Describe"}  # test_jobs_methods
 
 
 def test_varlink(m):
@@ -136,27 +137,50 @@ def test_jobs_methods(m):
     for name, uid in USERS.items():
         done = m.busctl("call", "org.memunplug1", path, "org.memunplug1.Job", "Describe", uid=uid)
         assert done.returncode == 0 and json.loads(json.loads(done.stdout)["data"][0])["id"] == number, (name, done)
-        if name in ("nobody", "user"):
-            done = m.busctl("call", "org.memunplug1", path, "org.memunplug1.Job", "Cancel", uid=uid)
+        for member in ("Cancel", "Confirm") if name in ("nobody", "user") else ():
+            done = m.busctl("call", "org.memunplug1", path, "org.memunplug1.Job", member, uid=uid)
             assert "nteractive auth" in done.stderr, (name, done)
     assert json.loads(m.manager("DescribeJob", "u", str(number))[0])["state"] == "planning"
     done = m.busctl("call", "org.memunplug1", path, "org.memunplug1.Job", "Cancel", uid=USERS["memory-admins"])
     assert done.returncode == 0, done
 
 
+def ask_and_confirm(m):
+    """What the hypervisor asks for on its port waits until root agrees, or refuses."""
+    def ask():
+        job = m.say("org.memunplug.Unplug", {"blocks": [15]})[0]["parameters"]["job"]
+        assert job["unconfirmed"] and job["state"] == "queued" and job["totalBlocks"] == 1, job
+        assert job["reason"] == f"waits for an operator: memunplugctl confirm {job['id']}", job
+        return job["id"]
+    number = ask()
+    assert m.say("org.memunplug.Confirm", {"id": number})[0]["error"] == "org.varlink.service.PermissionDenied"
+    job = m.varlink("Confirm", {"id": number})[0]["job"]
+    assert "reason" not in job and "unconfirmed" not in job, job
+    assert m.varlink("Confirm", {"id": number}) == "org.memunplug.Busy"
+    while m.varlink("ListJobs", {"id": number})[0]["job"]["state"] != "planning":     # where a hook holds it
+        pass
+    assert m.varlink("Cancel", {"id": number})[0]["job"]["id"] == number
+    while m.varlink("ListJobs", {"id": number})[0]["job"]["state"] != "cancelled":
+        pass
+    number = ask()
+    assert m.varlink("Cancel", {"id": number})[0]["job"]["state"] == "cancelled"
+
+
 def test_hypervisor(m):
-    started = [WithPort("read"), WithPort("no")]
-    machines = {"unplug": m, "read": started[0], "no": started[1]}
+    started = [WithPort("read"), WithPort("no"), WithPort("ask")]
+    machines = {"unplug": m, "read": started[0], "no": started[1], "ask": started[2]}
     try:
-        assert [policy for policy, one in machines.items() if one.has_port_open()] == ["unplug", "read"]
+        assert [policy for policy, one in machines.items() if one.has_port_open()] == ["unplug", "read", "ask"]
         assert "hypervisorChannel" not in machines.pop("no").varlink("GetStatus")[0]
         for policy, one in machines.items():
             for method in CALLS:
                 reply = one.ask(method)
-                assert verdict(reply, method) == (method not in CHANGING or policy == "unplug"), (policy, reply)
+                may = policy != "read" and method != "Confirm"    # to which only those in the machine can agree
+                assert verdict(reply, method) == (method not in CHANGING or may), (policy, reply)
+        ask_and_confirm(machines["ask"])
     finally:
         codes = [others.end() for others in started]
-    assert codes == [0, 0]
+    assert codes == [0, 0, 0]
 
 
 def test_nothing_was_done(m):

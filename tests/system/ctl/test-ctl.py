@@ -282,6 +282,13 @@ def test_cancel():
     check(one("Cancel", says({"job": job("cancelled")}), "cancel", "7"), 0, "Job 7: cancelled.\n")
 
 
+def test_confirm():
+    result = one("Confirm", says({"job": job("queued")}), "confirm", "7")
+    check(result, 0, "Job 7 is confirmed: queued.\n")
+    equal(result.calls, [{"method": "org.memunplug.Confirm", "parameters": {"id": 7}}])
+    check(one("Confirm", says({"job": job("queued")}), "confirm", "7", "-q"), 0, "")
+
+
 # Errors
 
 def test_errors():
@@ -402,7 +409,7 @@ def test_usage():
     usage(["unplug", "0G"], "Cannot use '0G': this is no memory at all.")
     usage(["plan", "9-1-"], "Cannot use '9-1-': this is not a list of blocks (40-47,52), and a size needs a unit "
           "(2G).")
-    for verb in ("show", "cancel", "explain"):
+    for verb in ("show", "cancel", "confirm", "explain"):
         for argument in ("x", "-1", "99999999999999999999", ""):
             equal(run(None, verb, "--", argument, address="/nowhere").code, 1)
 

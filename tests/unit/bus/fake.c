@@ -41,6 +41,7 @@ static const struct {
         [OPERATION_UNPLUG] = { "Unplug", "org.memunplug1.unplug" },
         [OPERATION_REPLUG] = { "Replug", "org.memunplug1.replug" },
         [OPERATION_CANCEL] = { "Cancel", "org.memunplug1.cancel" },
+        [OPERATION_CONFIRM] = { "Confirm", "org.memunplug1.unplug" },
         [OPERATION_LIST_JOBS] = { "ListJobs", NULL },
         [OPERATION_EXPLAIN] = { "Explain", NULL },
         [OPERATION_MONITOR] = { "Monitor", NULL },
@@ -235,6 +236,7 @@ static int answer(Fake *fake, OperationId id, json_object *parameters, const Ope
         case OPERATION_LIST_JOBS:
                 return job ? reply_job(sink, job, false) : reply_jobs(fake, sink);
         case OPERATION_CANCEL:
+        case OPERATION_CONFIRM:
                 return reply_job(sink, job, false);
         default:
                 return reply_job(sink, fake_job_new(fake), false);
@@ -242,7 +244,7 @@ static int answer(Fake *fake, OperationId id, json_object *parameters, const Ope
 }
 
 int operation_run(const OperationContext *context, const Operation *operation, json_object *parameters,
-                  bool more, const char *caller, const OperationSink *sink, OperationCall **ret) {
+                  bool more, const OperationCaller *caller, const OperationSink *sink, OperationCall **ret) {
         Fake *fake = (Fake *) context->queue;
 
         *ret = NULL;
@@ -252,7 +254,7 @@ int operation_run(const OperationContext *context, const Operation *operation, j
         fake->runs++;
         (void) snprintf(fake->parameters, sizeof(fake->parameters), "%s",
                         json_object_to_json_string_ext(parameters, JSON_C_TO_STRING_PLAIN));
-        (void) snprintf(fake->caller, sizeof(fake->caller), "%s", caller);
+        (void) snprintf(fake->caller, sizeof(fake->caller), "%s", caller->name);
         if (!fake->hold)
                 return answer(fake, operation->id, parameters, sink);
 

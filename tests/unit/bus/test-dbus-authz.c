@@ -20,6 +20,8 @@ static const struct {
         { PATH, MANAGER, "Unplug", "demand", "org.memunplug1.unplug", "2G" },
         { PATH, MANAGER, "Replug", "demand", "org.memunplug1.replug", "2G" },
         { PATH, MANAGER, "Cancel", "u", "org.memunplug1.cancel", "job 1" },
+        { PATH, MANAGER, "Confirm", "u", "org.memunplug1.unplug", "job 1" },
+        { "/org/memunplug1/job/_1", JOB, "Confirm", NULL, "org.memunplug1.unplug", "job 1" },
         { "/org/memunplug1/job/_1", JOB, "Cancel", NULL, "org.memunplug1.cancel", "job 1" },
 };
 #define CHANGING_MAX (sizeof(changing) / sizeof(changing[0]))

@@ -103,6 +103,10 @@ static void test_changing(void **state) {
         sd_bus_message_unref(reply);
         assert_string_equal(fake_operation(bus->fake), "Cancel");
         assert_string_equal(fake_parameters(bus->fake), "{\"id\":1}");
+        reply = call_wait(bus, client, PATH, MANAGER, "Confirm", "u", 1);
+        assert_false(sd_bus_message_is_method_error(reply, NULL));
+        sd_bus_message_unref(reply);
+        assert_string_equal(fake_operation(bus->fake), "Confirm");
 
         for (size_t i = 0; i < 3; i++) {
                 static const char *const members[] = { "Plan", "Replug", "Unplug" };

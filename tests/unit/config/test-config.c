@@ -77,8 +77,9 @@ static void assert_same(const Config *a, const Config *b) {
 static void test_defaults(void **state) {
         CLEANUP(config_clear) Config config = defaults();
 
-        assert_true(config.source_acpi);
-        assert_true(config.virtio_serial && config.virtio_serial_unplug);
+        assert_int_equal(config.source_acpi, CONFIG_SOURCE_YES);
+        assert_true(config.virtio_serial);
+        assert_int_equal(config.virtio_serial_unplug, CONFIG_SOURCE_YES);
         assert_true(config.keep_free_bytes == UINT64_MAX);
         assert_null(config.protected_blocks);
         assert_false(config.try_kernel_zones);
@@ -148,7 +149,7 @@ static void test_values(void **state) {
               "OnlinePolicy=movable\nOnlineMovableRatio=7\nProtectNodes=2\nProtectNodes=0\n"
               "KeepNodeMemory=no\n"
               "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\nHookTimeoutSec=100ms\n");
-        assert_false(config.source_acpi);
+        assert_int_equal(config.source_acpi, CONFIG_SOURCE_NO);
         assert_true(config.keep_free_bytes == UINT64_C(3) << 29);
         assert_int_equal(config.n_protected_blocks, 3);
         for (uint32_t i = 0; i < 3; i++)
@@ -169,31 +170,38 @@ static void test_values(void **state) {
         assert_int_equal(config.n_protected_blocks, 0);
         assert_true(config.keep_free_bytes == UINT64_MAX);
         assert_int_equal(config.retries, 5);
-        assert_true(config.source_acpi);
+        assert_int_equal(config.source_acpi, CONFIG_SOURCE_YES);
 }
 
-static void test_virtio_serial(void **state) {
+static void test_sources(void **state) {
         static const struct {
                 const char *word;
-                bool served, unplug;
-        } words[] = { { "no", false, false }, { "read", true, false }, { "unplug", true, true },
-                      { "no", false, false }, { "", true, true } };
+                ConfigSource acpi, unplug; /* a word that one of them does not know changes nothing of it */
+                bool served;
+        } words[] = { { "no", CONFIG_SOURCE_NO, CONFIG_SOURCE_NO, false },
+                      { "read", CONFIG_SOURCE_NO, CONFIG_SOURCE_NO, true },
+                      { "unplug", CONFIG_SOURCE_NO, CONFIG_SOURCE_YES, true },
+                      { "ask", CONFIG_SOURCE_ASK, CONFIG_SOURCE_ASK, true },
+                      { "yes", CONFIG_SOURCE_YES, CONFIG_SOURCE_ASK, true },
+                      { "off", CONFIG_SOURCE_NO, CONFIG_SOURCE_ASK, true },
+                      { "Ask", CONFIG_SOURCE_NO, CONFIG_SOURCE_ASK, true },
+                      { "", CONFIG_SOURCE_YES, CONFIG_SOURCE_YES, true } };
         CLEANUP(config_clear) Config config = defaults();
 
         for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-                char text[64];
+                char text[96];
 
-                (void) snprintf(text, sizeof(text), "[Sources]\nVirtioSerial=%s\n", words[i].word);
+                (void) snprintf(text, sizeof(text), "[Sources]\nVirtioSerial=%s\nAcpi=%s\n", words[i].word,
+                                words[i].word);
                 parse(&config, text);
+                assert_int_equal(config.source_acpi, words[i].acpi);
                 assert_int_equal(config.virtio_serial, words[i].served);
                 assert_int_equal(config.virtio_serial_unplug, words[i].unplug);
         }
-        assert_string_equal(warnings(), "");
-        parse(&config, "[Sources]\nVirtioSerial=read\nVirtioSerial=yes\nVirtioSerial=Unplug\n");
-        assert_true(config.virtio_serial);
-        assert_false(config.virtio_serial_unplug);
-        assert_non_null(strstr(warnings(), "/x.conf:3: Cannot understand 'yes' for VirtioSerial="));
-        assert_non_null(strstr(warnings(), "/x.conf:4: Cannot understand 'Unplug'"));
+        assert_non_null(strstr(warnings(), "/x.conf:2: Cannot understand 'yes' for VirtioSerial="));
+        assert_non_null(strstr(warnings(), "/x.conf:3: Cannot understand 'read' for Acpi="));
+        assert_non_null(strstr(warnings(), "/x.conf:2: Cannot understand 'Ask'"));
+        assert_null(strstr(warnings(), "'ask'"));
 }
 
 static void test_syntax(void **state) {
@@ -351,7 +359,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_shipped_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_values, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_virtio_serial, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_sources, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_syntax, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_warnings, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_odd_bytes, setup, teardown),

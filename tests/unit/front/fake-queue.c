@@ -176,6 +176,10 @@ JobCause queue_cancel(Queue *queue, uint32_t id) {
         return queue_find(queue, id) ? queue->cancel_cause : CAUSE_REFUSED;
 }
 
+JobCause queue_confirm(Queue *queue, uint32_t id) {
+        return queue_cancel(queue, id);
+}
+
 const Job *queue_find(const Queue *queue, uint32_t id) {
         for (size_t i = 0; i < queue->n_jobs; i++)
                 if (queue->jobs[i].id == id)

@@ -27,7 +27,7 @@ struct Queue {
         JobCause submit_cause;
         const char *submit_reason;
         JobState submit_state;
-        JobCause cancel_cause;
+        JobCause cancel_cause; /* and of confirm */
         Demand demand;
         unsigned n_submitted;
         PlanOutcome plan_outcome;

@@ -59,7 +59,7 @@ int run(Test *t, const char *name, const char *text, bool more) {
         assert_null(t->call);
         if (text)
                 assert_int_equal(json_parse(text, strlen(text), &o), 0);
-        return operation_run(&t->context, operation_find(name), o, more, "uid 1000", &sink, &t->call);
+        return operation_run(&t->context, operation_find(name), o, more, &t->caller, &sink, &t->call);
 }
 
 void forget_log(Test *t) {
@@ -118,6 +118,7 @@ int operation_setup(void **state) {
                 .sources = { [SOURCE_ACPI] = { .reason = "no gate" } },
                 .root_fd = -1,
         };
+        t->caller = (OperationCaller) { .name = "uid 1000" };
         assert_true(sd_event_new(&t->context.event) >= 0);
         *state = t;
         return 0;

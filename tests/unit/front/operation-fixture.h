@@ -10,6 +10,7 @@ typedef struct Test {
         Queue queue;
         Engine engine;
         OperationContext context;
+        OperationCaller caller; /* "uid 1000" */
         OperationCall *call;
         char log[65536]; /* one line per answer */
         size_t n;

@@ -79,7 +79,7 @@ static const struct {
           1U << OPERATION_UNPLUG },
         { "allowPartial", "true false", "0 1 \"true\" [] {} 1.0", 1U << OPERATION_UNPLUG },
         { "id", "0 1 4294967295", "-1 4294967296 1.0 \"1\" true [] {}",
-          1U << OPERATION_CANCEL | 1U << OPERATION_LIST_JOBS },
+          1U << OPERATION_CANCEL | 1U << OPERATION_CONFIRM | 1U << OPERATION_LIST_JOBS },
         { "block", "0 4294967295", "-1 4294967296 0.0 \"1\" false [] {}", 1U << OPERATION_EXPLAIN },
         { "allowInteractiveAuthentication", "true false", "0 \"true\" [] {} 1.0", UINT32_MAX },
 };
@@ -117,7 +117,7 @@ static void test_good_values(void **state) {
                         for (value = strtok_r(list, " ", &rest); value; value = strtok_r(NULL, " ", &rest)) {
                                 const char *needed = alone                       ? ""
                                                      : id == OPERATION_EXPLAIN   ? "\"block\":1,"
-                                                     : id == OPERATION_CANCEL    ? "\"id\":1,"
+                                                     : id == OPERATION_CANCEL || id == OPERATION_CONFIRM ? "\"id\":1,"
                                                      : parameters[0].operations & 1U << id ? "\"sizeBytes\""
                                                                                              ":1,"
                                                                                            : "";
@@ -148,6 +148,7 @@ static void test_missing(void **state) {
                 { OPERATION_PLAN, "{\"blocks\":[1],\"node\":1}", "node" },
                 { OPERATION_PLAN, "{\"node\":null}", "sizeBytes" },
                 { OPERATION_CANCEL, NULL, "id" },
+                { OPERATION_CONFIRM, "{}", "id" },
                 { OPERATION_CANCEL, "{\"id\":null}", "id" },
                 { OPERATION_EXPLAIN, "{}", "block" },
                 { OPERATION_GET_STATUS, "{\"x\":1}", "x" },

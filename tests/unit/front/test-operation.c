@@ -54,6 +54,9 @@ static void test_status(void **state) {
         assert_true(log_has(t, "\"engine\":\"sysfs\",\"engineReason\":\"no module\",\"hypervisor\":\"kvm\","
                                "\"blockSizeBytes\":0"));
         assert_true(log_has(t, "{\"source\":\"acpi\",\"active\":true}"));
+        t->context.sources[SOURCE_ACPI].asks = true;
+        assert_int_equal(run(t, "GetStatus", NULL, false), 0);
+        assert_true(log_has(t, "{\"source\":\"acpi\",\"active\":true,\"asks\":true}"));
         assert_true(log_has(t, "\"job\":{\"id\":12,"));
         assert_true(log_has(t, "\"health\":[\"a note\",\"cannot read the memory blocks: Input/output "
                                "error\"]"));
@@ -266,6 +269,36 @@ static void test_cancel(void **state) {
         expect_job(t, "last", "ejecting");
 }
 
+static void test_confirm(void **state) {
+        Test *t = *state;
+        Job *job;
+
+        expect(t, "Confirm", "{\"id\":11}", false, "error org.memunplug.NoSuchJob {\"id\":11}\n");
+        job = fake_queue_add_job(&t->queue, JOB_QUEUED);
+        t->queue.cancel_cause = CAUSE_BUSY;
+        expect(t, "Confirm", "{\"id\":11}", false,
+               "error org.memunplug.Busy {\"reason\":\"the job does not wait for an operator\"}\n");
+        t->queue.cancel_cause = CAUSE_NONE;
+        assert_int_equal(run(t, "Confirm", "{\"id\":11}", false), 0);
+        assert_false(log_has(t, "unconfirmed"));
+        expect_job(t, "last", "queued");
+        job->unconfirmed = true;
+        assert_int_equal(run(t, "ListJobs", "{\"id\":11}", false), 0);
+        assert_true(log_has(t, "\"unconfirmed\":true"));
+}
+
+/* Only what the hypervisor asks for, and only by the setting, waits for an operator. */
+static void test_ask(void **state) {
+        Test *t = *state;
+
+        for (unsigned i = 0; i < 4; i++) {
+                t->caller.is_hypervisor = i & 1;
+                t->context.hypervisor_is_asked_back = i & 2;
+                assert_int_equal(run(t, i % 2 ? "Unplug" : "Replug", "{\"sizeBytes\":5}", false), 0);
+                assert_int_equal(t->queue.demand.ask, i == 3);
+        }
+}
+
 static void test_explain(void **state) {
         Test *t = *state;
 
@@ -429,6 +462,8 @@ int main(void) {
                 TEST(test_not_accepted),
                 TEST(test_accepted),
                 TEST(test_cancel),
+                TEST(test_confirm),
+                TEST(test_ask),
                 TEST(test_explain),
                 TEST(test_explain_names),
                 TEST(test_explain_without_names),

@@ -175,13 +175,15 @@ static void test_long_list(void **state) {
 static void test_authz(void **state) {
         for (OperationId id = 0; id < _OPERATION_MAX; id++) {
                 const Operation *operation = operation_get(id);
-                bool changes = id == OPERATION_UNPLUG || id == OPERATION_REPLUG || id == OPERATION_CANCEL;
+                bool changes = id == OPERATION_UNPLUG || id == OPERATION_REPLUG || id == OPERATION_CANCEL ||
+                               id == OPERATION_CONFIRM;
 
                 assert_true(authz_peer_allowed(operation, 0, 990));
                 assert_true(authz_peer_allowed(operation, 990, 990));
                 assert_int_equal(authz_peer_allowed(operation, 1000, 990), !changes);
                 assert_int_equal(authz_peer_allowed(operation, 65534, 0), !changes);
-                assert_true(authz_hypervisor_allowed(operation, true));
+                /* It must not agree to what it asked for itself. */
+                assert_int_equal(authz_hypervisor_allowed(operation, true), id != OPERATION_CONFIRM);
                 assert_int_equal(authz_hypervisor_allowed(operation, false), !changes);
         }
 }
@@ -203,6 +205,7 @@ static const struct {
         { M("Unplug") "}", DENIED },
         { M("Replug") ",\"parameters\":{\"blocks\":[33]}}", DENIED },
         { M("Cancel") ",\"parameters\":{\"id\":1}}", DENIED },
+        { M("Confirm") ",\"parameters\":{\"id\":1}}", DENIED },
         { M("Cancel") ",\"parameters\":{\"id\":1,\"allowInteractiveAuthentication\":true}}", DENIED },
         { M("Monitor") ",\"more\":true}", "\"ready\"" },
 };
@@ -291,6 +294,13 @@ static void test_hypervisor(void **state) {
         expect_has(&port, "\"job\"");
         assert_string_equal(t->queue.demand.caller, "hypervisor");
         assert_int_equal(t->queue.demand.source, SOURCE_OPERATOR);
+        assert_false(t->queue.demand.ask);
+        peer_expect(&port, M("Confirm") ",\"parameters\":{\"id\":1}}",
+                    "{\"error\":\"" DENIED "\",\"parameters\":{}}");
+        t->context.hypervisor_is_asked_back = true;
+        peer_send(&port, M("Unplug") ",\"parameters\":{\"sizeBytes\":1}}");
+        expect_has(&port, "\"job\"");
+        assert_true(t->queue.demand.ask);
         peer_close(&port);
 }
 

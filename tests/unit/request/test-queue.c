@@ -572,6 +572,116 @@ static void note_idle(void *userdata) {
         *(unsigned *) userdata += 1;
 }
 
+/* What the platform asks for waits, with the numbers of its plan. */
+static const Job *submit_to_be_confirmed(World *world) {
+        const Job *job;
+
+        world->policy.ask[SOURCE_ACPI] = true;
+        queue_set_policy(world->queue, &world->policy);
+        job = submit_device(world, "PNP0C80:00");
+        settle(world);
+        assert_int_equal(job->state, JOB_QUEUED);
+        assert_true(job->unconfirmed);
+        assert_string_equal(job->reason, "waits for an operator: memunplugctl confirm 1");
+        assert_int_equal(job->total_blocks, TREE_DIMM_BLOCKS);
+        assert_int_equal(job->move_bytes, TREE_DIMM_BLOCKS * FAKE_USED_BYTES);
+        assert_int_equal(world->engine.n_evacuate, 0);
+        return job;
+}
+
+static void confirmed_job_goes_on(void **state) {
+        World *world = *state;
+        const Job *job = submit_to_be_confirmed(world);
+
+        assert_int_equal(queue_confirm(world->queue, job->id + 1), CAUSE_REFUSED);
+        world->engine.hold = true;
+        assert_int_equal(queue_confirm(world->queue, job->id), CAUSE_NONE);
+        assert_null(job->reason);
+        assert_false(job->unconfirmed);
+        assert_int_equal(queue_confirm(world->queue, job->id), CAUSE_BUSY);
+        settle(world);
+        assert_int_equal(job->state, JOB_EVACUATING);
+        assert_int_equal(queue_confirm(world->queue, job->id), CAUSE_BUSY);
+        fake_engine_finish(&world->engine);
+        world->engine.hold = false;
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_DONE);
+        assert_int_equal(queue_confirm(world->queue, job->id), CAUSE_REFUSED);
+}
+
+static void unconfirmed_job_stops_nobody(void **state) {
+        World *world = *state;
+        const Job *waits = submit_to_be_confirmed(world);
+        const Job *job;
+
+        assert_ptr_equal(queue_current(world->queue), waits);
+        world->engine.hold = true;
+        job = submit(world, &(Demand) { .source = SOURCE_OPERATOR, .device = "PNP0C80:01" });
+        settle(world);
+        assert_int_equal(job->state, JOB_EVACUATING);
+        assert_ptr_equal(queue_current(world->queue), job);
+        fake_engine_finish(&world->engine);
+        world->engine.hold = false;
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_DONE);
+        assert_int_equal(queue_cancel(world->queue, waits->id), CAUSE_NONE);
+        settle(world);
+        assert_int_equal(waits->state, JOB_CANCELLED);
+        assert_string_equal(waits->reason, "cancelled on request");
+        assert_false(waits->unconfirmed);
+        assert_dimm_online(world, 0, 1);
+}
+
+static void unconfirmed_job_is_refused_in_time(void **state) {
+        World *world = *state;
+        Demand demand = { .source = SOURCE_OPERATOR, .device = "PNP0C80:00", .deadline_usec = 20000,
+                          .ask = true };
+        const Job *job = submit(world, &demand);
+
+        assert_true(job->unconfirmed);
+        run_until_ended(world, 1);
+        assert_int_equal(job->state, JOB_FAILED);
+        assert_int_equal(job->cause, CAUSE_REFUSED);
+        assert_string_equal(job->reason, "no operator confirmed it in time");
+        assert_string_equal(world->states, " queued failed");
+        assert_dimm_online(world, 0, 1);
+}
+
+static void unconfirmed_jobs_are_limited_and_end_with_the_service(void **state) {
+        World *world = *state;
+        Demand demand = { .source = SOURCE_OPERATOR, .size_bytes = TREE_BLOCK_SIZE, .ask = true };
+        unsigned idle = 0;
+
+        for (unsigned i = 0; i < QUEUE_UNCONFIRMED_MAX; i++)
+                (void) submit(world, &demand);
+        assert_int_equal(refusal(world, &demand), CAUSE_BUSY);
+        assert_int_equal(queue_cancel(world->queue, 1), CAUSE_NONE);
+        (void) submit(world, &demand);
+        close_queue(world);
+        open_queue(world);
+        settle(world);
+        assert_int_equal(queue_find(world->queue, 2)->cause, CAUSE_INTERRUPTED);
+        (void) submit(world, &demand);
+        world->ended = 0;
+        queue_shutdown(world->queue, note_idle, &idle);
+        settle(world);
+        assert_int_equal(idle, 1);
+        assert_int_equal(world->ended, 1);
+}
+
+/* What could go when it was asked for need not be able to when it is confirmed. */
+static void confirmed_job_is_planned_again(void **state) {
+        World *world = *state;
+        const Job *job = submit_to_be_confirmed(world);
+
+        world->policy.guard.keep_free_bytes = UINT64_C(1) << 60;
+        queue_set_policy(world->queue, &world->policy);
+        assert_int_equal(queue_confirm(world->queue, job->id), CAUSE_NONE);
+        run_until_ended(world, 1);
+        assert_int_equal(job->cause, CAUSE_NO_ROOM);
+        assert_int_equal(world->engine.n_evacuate, 0);
+}
+
 static void shutdown_brings_back_and_ends(void **state) {
         World *world = *state;
         Demand demand = { .source = SOURCE_OPERATOR, .device = "PNP0C80:01" };
@@ -652,6 +762,11 @@ int main(void) {
                 CASE(full_disk_refuses_and_harms_nothing),
                 CASE(disk_that_fills_up_ends_the_job),
                 CASE(replug_brings_online),
+                CASE(confirmed_job_goes_on),
+                CASE(unconfirmed_job_stops_nobody),
+                CASE(unconfirmed_job_is_refused_in_time),
+                CASE(unconfirmed_jobs_are_limited_and_end_with_the_service),
+                CASE(confirmed_job_is_planned_again),
                 CASE(shutdown_brings_back_and_ends),
                 CASE(sysfs_engine_works_without_evacuation),
                 CASE(observers_may_leave_while_told),
