@@ -4,8 +4,9 @@
 # where it can be removed again, and the doctor tells what is wrong with memory that is not.
 
 import json
+import signal
 
-from scenario import ctl, varlink
+from scenario import OST_BUSY, OST_PENDING, Eject, ctl, jobs, states, varlink
 
 CONF = b'[Policy]\nOnlinePolicy=movable\nOnlineMovableRatio=1\n'
 AUTO_ONLINE = '/sys/devices/system/memory/auto_online_blocks'
@@ -24,15 +25,30 @@ def _device(g, name):
     return address >> 27, size >> 27
 
 
-def test_online_policy(t):
-    """plugged DIMMs come online movable up to the ratio, the doctor sees the others, and a movable one goes again"""
-    t.need_product()
-    g = t.guest(memory='1G', trixie=True, limit=280)
+def _configure(g, daemon, text):
+    """What the daemon reads now."""
+    g.put('/etc/memunplug/memunplugd.conf', text, 0o644)
+    seen = len(daemon.notes)
+    daemon.signal(signal.SIGHUP)
+    g.link.wait(lambda: any('READY=1' in n for n in daemon.notes[seen:]), 20, 'the end of the reload')
+
+
+def _prepare(g):
     g.check('echo offline >' + AUTO_ONLINE)
     g.put('/etc/memunplug/memunplugd.conf', CONF, 0o644)
-    g.start_daemon()
-    first = g.add_dimm('512M')
-    t.equal(_zones(g, *_device(g, first)), {'Movable'}, 'zones of the first DIMM')
+    g.daemon = g.start_daemon()
+    g.first = g.add_dimm('512M')
+
+
+def _guest(t):
+    t.need_product()
+    return t.shared('policy', _prepare, chained=True, memory='1G', trixie=True, limit=280)
+
+
+def test_online_policy(t):
+    """plugged DIMMs come online movable up to the ratio, and the doctor sees the others"""
+    g = _guest(t)
+    t.equal(_zones(g, *_device(g, g.first)), {'Movable'}, 'zones of the first DIMM')
     second = g.add_dimm('1G')                   # 1.5 GiB would be movable, 1 GiB not
     t.equal(_zones(g, *_device(g, second)), {'Normal'}, 'zones of the second DIMM')
     findings = varlink(g, 'Diagnose')['findings']
@@ -43,6 +59,27 @@ def test_online_policy(t):
     r = ctl(g, 'doctor')
     t.equal((r.rc, 'problem  ' in r.out, r.err), (1, True, ''), 'memunplugctl doctor')
     t.equal(json.loads(ctl(g, 'doctor', '-j').out)['findings'], findings, 'as JSON')
-    since = g.mark()
-    g.qmp('device_del', id=first)
-    g.wait_event('DEVICE_DELETED', 60, since, lambda d: d.get('device') == first)
+
+
+def test_ask(t):
+    """with Acpi=ask an eject waits for an operator, who refuses one and confirms the next"""
+    g = _guest(t)
+    _configure(g, g.daemon, CONF + b'[Sources]\nAcpi=ask\n')
+    t.true('acpi active, asks an operator' in ctl(g, 'status').out, 'not in the status')
+    before = states(g)
+
+    def ask():
+        eject = Eject(g, g.first, measure=False)
+        eject.wait_answer(OST_PENDING)
+        job = g.link.wait(lambda: [j for j in jobs(g) if j.get('unconfirmed')], 30, 'a job that waits')[0]
+        t.equal((job['state'], job['source'], 'memunplugctl confirm %d' % job['id'] in job['reason']),
+                ('queued', 'acpi', True), 'the job')
+        t.equal((eject.answers()[-1], states(g)), (OST_PENDING, before), 'while it waits')
+        return eject, str(job['id'])
+    eject, ident = ask()
+    t.equal(ctl(g, 'cancel', ident).rc, 0, 'memunplugctl cancel')
+    t.equal(eject.wait_final(), OST_BUSY, 'the answer when the operator refuses')
+    eject, ident = ask()
+    r = ctl(g, 'confirm', ident)
+    t.equal((r.rc, r.err), (0, ''), 'memunplugctl confirm')
+    eject.wait_deleted(60)
