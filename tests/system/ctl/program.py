@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -31,15 +32,14 @@ def run(service, *arguments, env=None, address=None):
     return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-class Terminal:
-    """The program on a terminal of its own, as people see it: what it writes, in order, and keys."""
+class Pty:
+    """A command on a terminal of its own, as people see it: what it writes, in order, and keys."""
 
-    def __init__(self, service, *arguments, env=None, columns=100, rows=24):
+    def __init__(self, *command, env=None, columns=100, rows=24):
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.process = subprocess.Popen(
-            [PROGRAM, "--address=" + service.address, *arguments], stdin=slave, stdout=slave, stderr=slave,
-            env=ENVIRONMENT | (env or {}), start_new_session=True,
+            command, stdin=slave, stdout=slave, stderr=slave, env=ENVIRONMENT | (env or {}), start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
         self.text = ""
@@ -76,6 +76,25 @@ class Terminal:
         code = self.process.wait(TIMEOUT)
         os.close(self.master)
         return Result(code, self.text)
+
+
+class Terminal(Pty):
+    """The program on one."""
+
+    def __init__(self, service, *arguments, **more):
+        super().__init__(PROGRAM, "--address=" + service.address, *arguments, **more)
+
+
+def program_help(program):
+    done = subprocess.run([program, "--help"], capture_output=True, text=True, env=ENVIRONMENT, timeout=TIMEOUT)
+    equal(done.returncode, 0)
+    return done.stdout
+
+
+def verbs():
+    """As its help names them."""
+    commands = program_help(PROGRAM).split("Commands:\n")[1].split("\n\n")[0]
+    return re.findall(r"^  (\w+)", commands, re.M)
 
 
 class Skip(Exception):

@@ -11,7 +11,7 @@ import sys
 import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from program import ENVIRONMENT, PROGRAM, contains, equal, main  # noqa: E402
+from program import ENVIRONMENT, PROGRAM, contains, equal, main, program_help, verbs  # noqa: E402
 
 DAEMON, TOP, PAGES = sys.argv[2], pathlib.Path(sys.argv[3]), [pathlib.Path(name) for name in sys.argv[4:]]
 
@@ -30,19 +30,8 @@ def missing(wanted, found):
     equal(sorted(set(wanted) - set(found)), [])
 
 
-def program_help(program):
-    done = subprocess.run([program, "--help"], capture_output=True, text=True, env=ENVIRONMENT, timeout=30)
-    equal(done.returncode, 0)
-    return done.stdout
-
-
 def options(text):
     return set(re.findall(r"^ +(?:-\w )? *(--[a-z-]+)", text, re.M)) | set(re.findall(r"^ +(-\w)\b", text, re.M))
-
-
-def verbs():
-    commands = program_help(PROGRAM).split("Commands:\n")[1].split("\n\n")[0]
-    return re.findall(r"^  (\w+)", commands, re.M)
 
 
 def test_pages_are_well_formed():
@@ -84,27 +73,6 @@ def test_completions():
             assert option in text, (shell, option)
     found = re.search(r"verbs='([^']*)'", (TOP / "daemon/ctl/completions/bash/memunplugctl").read_text())[1]
     equal(sorted(found.split()), sorted(verbs()))
-
-
-def complete(*line):
-    """What bash offers for the last word."""
-    script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; '
-              'COMP_POINT=${#COMP_LINE}; _memunplugctl; printf "%s\\n" "${COMPREPLY[@]}"')
-    done = subprocess.run(["bash", "--norc", "-c", script, "bash", TOP / "daemon/ctl/completions/bash/memunplugctl",
-                           "memunplugctl", *line], capture_output=True, text=True, timeout=30)
-    equal(done.returncode, 0)
-    return done.stdout.split()
-
-
-def test_bash_completes():
-    equal(complete("unp"), ["unplug"])
-    equal(sorted(complete("")), sorted(verbs()))
-    equal(complete("--json", "=", "p"), ["pretty"])
-    equal(complete("--json", "="), ["pretty", "short", "off"])
-    equal(complete("--json", "=", "short", "ex"), ["explain"])
-    equal(complete("--deadl"), ["--deadline="])
-    nodes = sorted("node:" + path.name[4:] for path in pathlib.Path("/sys/devices/system/node").glob("node[0-9]*"))
-    equal(sorted(complete("--address", "=", "/nonexistent", "unplug", "")), nodes)
 
 
 def test_daemon_page():
