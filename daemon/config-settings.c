@@ -17,6 +17,7 @@
 #define ONLINE_RATIO_MAX 1000U
 #define DEADLINE_MAX (7 * 86400 * SECOND)
 #define PER_GIB_MAX (3600 * SECOND)
+#define RETRY_DELAY_MAX (600 * SECOND)
 #define HOOK_TIMEOUT_MIN (SECOND / 10)
 #define HOOK_TIMEOUT_MAX (600 * SECOND)
 
@@ -31,6 +32,8 @@ Config config_default(void) {
                 .deadline_usec = 60 * SECOND,
                 .deadline_per_gib_usec = 10 * SECOND,
                 .retries = 5,
+                .retry_delay_usec = SECOND / 10,
+                .retry_max_delay_usec = 5 * SECOND,
                 .hook_timeout_usec = 10 * SECOND,
         };
 }
@@ -161,6 +164,32 @@ static int set_retries(Config *config, const char *value) {
         return 0;
 }
 
+static int set_retry_delay(Config *config, const char *value) {
+        return set_duration(&config->retry_delay_usec, config_default().retry_delay_usec, 0, RETRY_DELAY_MAX,
+                            value);
+}
+
+static int set_retry_max_delay(Config *config, const char *value) {
+        return set_duration(&config->retry_max_delay_usec, config_default().retry_max_delay_usec, 0,
+                            RETRY_DELAY_MAX, value);
+}
+
+static int set_order(Config *config, const char *value) {
+        static const char *const words[] = {
+                [CONFIG_ORDER_CHEAPEST] = "cheapest",
+                [CONFIG_ORDER_HIGHEST] = "highest",
+                [CONFIG_ORDER_LOWEST] = "lowest",
+        };
+
+        for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+                if (*value && strcmp(value, words[i]) != 0)
+                        continue;
+                config->order = (ConfigOrder) i; /* the first is the default */
+                return 0;
+        }
+        return -EINVAL;
+}
+
 static int set_hook_timeout(Config *config, const char *value) {
         return set_duration(&config->hook_timeout_usec, config_default().hook_timeout_usec, HOOK_TIMEOUT_MIN,
                             HOOK_TIMEOUT_MAX, value);
@@ -230,6 +259,9 @@ static const ConfigSetting settings[] = {
         { "Unplug", "DeadlineSec", set_deadline },
         { "Unplug", "DeadlinePerGiBSec", set_deadline_per_gib },
         { "Unplug", "Retries", set_retries },
+        { "Unplug", "RetryDelaySec", set_retry_delay },
+        { "Unplug", "RetryMaxDelaySec", set_retry_max_delay },
+        { "Unplug", "Order", set_order },
         { "Unplug", "HookTimeoutSec", set_hook_timeout },
 };
 

@@ -13,6 +13,9 @@ typedef enum ConfigSource {
         CONFIG_SOURCE_YES,
 } ConfigSource;
 
+/* Which blocks a size is taken from first. */
+typedef enum ConfigOrder { CONFIG_ORDER_CHEAPEST, CONFIG_ORDER_HIGHEST, CONFIG_ORDER_LOWEST } ConfigOrder;
+
 typedef struct Config {
         ConfigSource source_acpi;       /* [Sources] Acpi= */
         bool virtio_serial;             /* [Sources] VirtioSerial=: anything but no */
@@ -29,6 +32,9 @@ typedef struct Config {
         uint64_t deadline_usec;         /* [Unplug] DeadlineSec= */
         uint64_t deadline_per_gib_usec; /* [Unplug] DeadlinePerGiBSec= */
         uint32_t retries;               /* [Unplug] Retries= */
+        uint64_t retry_delay_usec;      /* [Unplug] RetryDelaySec= */
+        uint64_t retry_max_delay_usec;  /* [Unplug] RetryMaxDelaySec= */
+        ConfigOrder order;              /* [Unplug] Order= */
         uint64_t hook_timeout_usec;     /* [Unplug] HookTimeoutSec= */
         char *user;                     /* run as, if started as root; command line only */
 } Config;

@@ -4,6 +4,18 @@
 
 #include "engine/owners.h"
 
+static PlanOrder order_from_config(ConfigOrder order) {
+        switch (order) {
+        case CONFIG_ORDER_CHEAPEST:
+                break;
+        case CONFIG_ORDER_HIGHEST:
+                return PLAN_ORDER_HIGHEST;
+        case CONFIG_ORDER_LOWEST:
+                return PLAN_ORDER_LOWEST;
+        }
+        return PLAN_ORDER_CHEAPEST;
+}
+
 QueuePolicy policy_from_config(const Config *config, Hooks *hooks) {
         return (QueuePolicy) {
                 .guard = {
@@ -14,10 +26,13 @@ QueuePolicy policy_from_config(const Config *config, Hooks *hooks) {
                         .n_protected_nodes = config->n_protected_nodes,
                         .try_kernel_zones = config->try_kernel_zones,
                         .empty_nodes = !config->keep_node_memory,
+                        .order = order_from_config(config->order),
                 },
                 .deadline_usec = config->deadline_usec,
                 .deadline_per_gib_usec = config->deadline_per_gib_usec,
                 .retries = config->retries,
+                .retry_delay_usec = config->retry_delay_usec,
+                .retry_max_delay_usec = config->retry_max_delay_usec,
                 .ask = { [SOURCE_ACPI] = config->source_acpi == CONFIG_SOURCE_ASK },
                 .owners_socket = OWNERS_SOCKET,
                 .hooks = hooks,

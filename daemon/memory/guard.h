@@ -25,6 +25,13 @@ typedef struct GuardFailure {
         unsigned weight;        /* how much that still counts, as if so many full blocks had to move */
 } GuardFailure;
 
+/* Which blocks go first, where there is a choice. */
+typedef enum PlanOrder {
+        PLAN_ORDER_CHEAPEST,
+        PLAN_ORDER_HIGHEST,
+        PLAN_ORDER_LOWEST,
+} PlanOrder;
+
 typedef struct GuardPolicy {
         uint64_t keep_free_bytes;       /* reserve after removal; UINT64_MAX: the default floor */
         const uint32_t *protected_blocks; /* sorted */
@@ -37,6 +44,7 @@ typedef struct GuardPolicy {
         size_t n_failures;
         bool try_kernel_zones;          /* also blocks outside ZONE_MOVABLE */
         bool empty_nodes;               /* also the last memory of a node that has CPUs */
+        PlanOrder order;
 } GuardPolicy;
 
 /* The reserve that must stay free for a machine of this size. Bytes. */

@@ -263,12 +263,34 @@ static int choose(Choice *c, size_t want) {
         return r;
 }
 
+static int compare_up(const void *a, const void *b) {
+        size_t x = *(const size_t *) a, y = *(const size_t *) b;
+
+        return (x > y) - (x < y);
+}
+
+static int compare_down(const void *a, const void *b) {
+        return compare_up(b, a);
+}
+
+/* Whatever they cost. */
+static void choose_by_place(size_t *candidates, size_t n, PlanOrder order) {
+        if (n > 0)
+                qsort(candidates, n, sizeof(*candidates),
+                      order == PLAN_ORDER_HIGHEST ? compare_down : compare_up);
+}
+
 int plan_choose(const BlockTable *table, const GuardPolicy *policy, size_t *candidates, size_t n,
                 size_t want, size_t *ret_n) {
         CLEANUP(choice_clear) Choice c = { .table = table, .n = n };
         size_t taken = 0;
         int r;
 
+        if (policy->order != PLAN_ORDER_CHEAPEST) {
+                choose_by_place(candidates, n, policy->order);
+                *ret_n = want < n ? want : n;
+                return 0;
+        }
         c.candidates = calloc(n + 1, sizeof(*c.candidates));
         if (!c.candidates)
                 return -ENOMEM;

@@ -20,19 +20,31 @@ static bool keeps_memory(const Planner *p, const bool *picked_at, int node) {
         return false;
 }
 
-/* The costliest of those picked in the node, of equal ones the lowest; n_picked if there is none. */
-static size_t find_costliest(const Planner *p, int node) {
-        size_t found = p->n_picked;
-        unsigned cost = 0;
+/* The higher, the rather it stays: what the order of choice would take last. place: among those picked, in
+ * the order of their addresses. */
+static size_t stay_rank(const Planner *p, size_t place) {
+        switch (p->policy->order) {
+        case PLAN_ORDER_CHEAPEST:
+                return plan_block_cost(p->table, &p->table->blocks[p->picked[place]], p->policy);
+        case PLAN_ORDER_HIGHEST:
+                return p->n_picked - place;
+        case PLAN_ORDER_LOWEST:
+                return place;
+        }
+        return 0;
+}
+
+/* Of those picked in the node the one that stays, of equal ones the lowest; n_picked if there is none. */
+static size_t find_stayer(const Planner *p, int node) {
+        size_t found = p->n_picked, rank = 0;
 
         for (size_t i = 0; i < p->n_picked; i++) {
-                const Block *block = &p->table->blocks[p->picked[i]];
-                unsigned here = plan_block_cost(p->table, block, p->policy);
+                size_t here = stay_rank(p, i);
 
-                if (block->node != node || (found < p->n_picked && here <= cost))
+                if (p->table->blocks[p->picked[i]].node != node || (found < p->n_picked && here <= rank))
                         continue;
                 found = i;
-                cost = here;
+                rank = here;
         }
         return found;
 }
@@ -68,7 +80,7 @@ int plan_keep_nodes(Planner *p) {
                 int r;
 
                 if (node->has_cpus && !keeps_memory(p, picked_at, node->node))
-                        place = find_costliest(p, node->node);
+                        place = find_stayer(p, node->node);
                 if (place == p->n_picked)
                         continue;
                 r = leave_out(p, place, node->node);

@@ -205,6 +205,8 @@ static RequestContext request_context(Queue *queue) {
                 .engine = queue->engine,
                 .journal = queue->journal,
                 .retries = queue->policy.retries,
+                .retry_delay_usec = queue->policy.retry_delay_usec,
+                .retry_max_delay_usec = queue->policy.retry_max_delay_usec,
                 .owners_socket = queue->policy.owners_socket,
                 .hooks = queue->policy.hooks,
                 .table = fresh_table,

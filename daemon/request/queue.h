@@ -33,6 +33,8 @@ typedef struct QueuePolicy {
         uint64_t deadline_usec;        /* default for demands without one: base ... */
         uint64_t deadline_per_gib_usec; /* ... plus this for each GiB to remove */
         uint32_t retries;              /* evacuation attempts after the first */
+        uint64_t retry_delay_usec;     /* before the first of these; doubles each time ... */
+        uint64_t retry_max_delay_usec; /* ... up to this */
         bool ask[_SOURCE_MAX];         /* what this source demands waits for an operator */
         const char *owners_socket;     /* where to ask who owns a page, or NULL: do not ask */
         Hooks *hooks;                  /* programs that have a say (borrowed), or NULL */

@@ -25,6 +25,7 @@ typedef struct RequestContext {
         Engine *engine;
         Journal *journal; /* or NULL */
         uint32_t retries;
+        uint64_t retry_delay_usec, retry_max_delay_usec;
         const char *owners_socket; /* where to ask who owns a page, or NULL */
         Hooks *hooks;              /* who has a say, or NULL */
         /* A fresh table of blocks, valid until the next event. */

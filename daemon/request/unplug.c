@@ -11,9 +11,7 @@
 #include "util/cleanup.h"
 #include "util/clock.h"
 
-/* Between attempts; doubles each time. Pages under I/O are free again after milliseconds. */
-#define RETRY_FIRST_USEC (100ULL * 1000ULL)
-#define RETRY_LAST_USEC (5ULL * USEC_PER_SEC)
+#define RETRY_DOUBLINGS_MAX 20U /* of ten minutes: far beyond any maximum, and no number that wraps */
 /* How long one block may take to go offline. Behind an evacuation that is milliseconds, and a longer attempt
  * holds the kernel's hotplug lock against everybody; without the module the kernel migrates meanwhile. */
 #define OFFLINE_STALL_KMOD_USEC (10ULL * USEC_PER_SEC)
@@ -125,12 +123,15 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static bool arm_retry(Request *request) {
-        uint64_t usec = RETRY_FIRST_USEC << (request->job.attempts < 7 ? request->job.attempts - 1 : 6);
+        const RequestContext *context = &request->context;
+        uint32_t doublings = request->job.attempts - 1;
+        uint64_t usec = context->retry_delay_usec
+                        << (doublings < RETRY_DOUBLINGS_MAX ? doublings : RETRY_DOUBLINGS_MAX);
 
-        if (request->job.attempts > request->context.retries)
+        if (request->job.attempts > context->retries)
                 return false;
-        if (usec > RETRY_LAST_USEC)
-                usec = RETRY_LAST_USEC;
+        if (usec > context->retry_max_delay_usec)
+                usec = context->retry_max_delay_usec;
         return sd_event_add_time_relative(request->context.event, &request->retry, CLOCK_MONOTONIC, usec, 0,
                                           on_retry, request) >= 0;
 }

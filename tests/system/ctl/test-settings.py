@@ -5,7 +5,9 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -20,8 +22,9 @@ machine = Machine()
 # Settings whose effect needs what there is none of here: which test shows it instead, by a word of that test.
 ELSEWHERE = {
     "VirtioSerial": ("tests/vm/test_serial.py", "VirtioSerial="),
-    "KeepNodeMemory": ("tests/unit/memory/test-plan.c", "stays there (KeepNodeMemory=)"),
     "Retries": ("tests/unit/request/test-queue.c", "two retries"),
+    "RetryDelaySec": ("tests/unit/request/test-queue.c", "retries_wait_twice_as_long_each_time"),
+    "RetryMaxDelaySec": ("tests/unit/request/test-queue.c", "retries_wait_twice_as_long_each_time"),
     "OnlinePolicy": ("tests/vm/test_policy.py", "OnlinePolicy=movable"),
     "OnlineMovableRatio": ("tests/vm/test_policy.py", "OnlineMovableRatio=1"),
 }
@@ -80,6 +83,24 @@ def test_ProtectNodes():
     effect("Policy", "ProtectNodes=1", "explain", "15", says="ProtectNodes=")
 
 
+def test_KeepNodeMemory():
+    machine.put("sys/devices/system/node/has_cpu", "0-1\n")
+    until(lambda: "(KeepNodeMemory=)" in said("plan", "node:1"), "nodes with processors")
+    effect("Policy", "KeepNodeMemory=no", "plan", "node:1", says="256M would go")
+    machine.put("sys/devices/system/node/has_cpu", "\n")
+
+
+def test_Order():
+    def first():
+        return json.loads(ctl("plan", "128M", "-j").out)["steps"][0]["block"]
+    equal(first(), 15)
+    configure("Unplug", "Order=lowest")
+    until(lambda: first() == 8, "lowest")
+    configure("Unplug", "Order=highest")
+    until(lambda: first() == 15, "highest")
+    configure("Unplug")
+
+
 def test_TryKernelZones():
     effect("Policy", "TryKernelZones=yes", "explain", "0", says="Block 0 is movable")
 
@@ -115,9 +136,35 @@ def test_HookTimeoutSec():
     (machine.root / "etc/memunplug/hooks.d/slow").unlink()
 
 
+def test_systemd_shows_what_is_read():
+    """systemd-analyze cat-config names the files that the daemon reads, in its order."""
+    if not shutil.which("systemd-analyze"):
+        raise Skip("no systemd-analyze")
+    name = "memunplug/memunplugd.conf"
+    for folder, drop_ins in (("usr/lib", ("20-a", "50-b", "60-c")), ("run", ("50-b", "90-e")),
+                             ("usr/local/lib", ("30-d", "20-a")), ("etc", ("70-f",))):
+        for file in (name, *(f"{name}.d/{drop_in}.conf" for drop_in in drop_ins)):
+            machine.put(f"{folder}/{file}", "[Policy]\nThisIsNone=1\n")
+    (machine.root / f"etc/{name}.d/60-c.conf").symlink_to("/dev/null")
+    machine.put(f"etc/{name}.d/80-not-one", "[Policy]\nThisIsNone=1\n")
+    machine.restart()
+    read = re.findall(r"(/\S+):2: Unknown key 'ThisIsNone'", machine.log.read_text())
+    done = subprocess.run(["systemd-analyze", f"--root={machine.root}", "--no-pager", "cat-config", name],
+                          capture_output=True, text=True, timeout=60)
+    equal(done.returncode, 0)
+    shown = re.findall(rf"^# {machine.root}(/\S+)$", done.stdout, re.M)
+    equal(read, [path for path in shown if not path.endswith("60-c.conf")])
+    equal([path.rsplit("/", 1)[1][:2] for path in read], ["me", "20", "30", "50", "70", "90"])
+    for folder in ("usr", "run", "etc"):
+        shutil.rmtree(machine.root / folder)
+    machine.restart()
+
+
 def test_all_settings_are_here():
     text = (TOP / "policy/memunplugd.conf").read_text()
     settings = re.findall(r"^#([A-Z]\w+)=", text, re.M)
+    code = (TOP / "daemon/config-settings.c").read_text()
+    equal(sorted(settings), sorted(re.findall(r'^ +\{ "[A-Z]\w+", "([A-Z]\w+)", set_', code, re.M)))
     assert len(settings) > 8, settings
     equal([s for s in settings if "test_" + s not in globals() and s not in ELSEWHERE], [])
     for setting, (file, word) in ELSEWHERE.items():

@@ -71,6 +71,9 @@ static void assert_same(const Config *a, const Config *b) {
         assert_true(a->deadline_usec == b->deadline_usec);
         assert_true(a->deadline_per_gib_usec == b->deadline_per_gib_usec);
         assert_int_equal(a->retries, b->retries);
+        assert_true(a->retry_delay_usec == b->retry_delay_usec);
+        assert_true(a->retry_max_delay_usec == b->retry_max_delay_usec);
+        assert_int_equal(a->order, b->order);
         assert_true(a->hook_timeout_usec == b->hook_timeout_usec);
 }
 
@@ -122,6 +125,8 @@ static void test_shipped_file(void **state) {
         assert_same(&as_is, &expected);
         uncomment(text);
         shown.retries = 99;
+        shown.retry_delay_usec = shown.retry_max_delay_usec = 99;
+        shown.order = CONFIG_ORDER_LOWEST;
         shown.deadline_per_gib_usec = 99;
         shown.hook_timeout_usec = 99;
         shown.online_movable = true;
@@ -135,7 +140,7 @@ static void test_shipped_file(void **state) {
                              "\n TryKernelZones=", "\n OnlinePolicy=", "\n ProtectNodes=",
                              "\n OnlineMovableRatio=", "\n KeepNodeMemory=",
                              "\n DeadlineSec=", "\n DeadlinePerGiBSec=", "\n Retries=", "\n HookTimeoutSec=",
-                             NULL };
+                             "\n RetryDelaySec=", "\n RetryMaxDelaySec=", "\n Order=", NULL };
              *key; key++)
                 assert_non_null(strstr(text, *key));
 }
@@ -148,7 +153,8 @@ static void test_values(void **state) {
               "[Policy]\nKeepFreeBytes = 1.5G\nProtectBlocks=3,1\nProtectBlocks=2-3\nTryKernelZones=yes\n"
               "OnlinePolicy=movable\nOnlineMovableRatio=7\nProtectNodes=2\nProtectNodes=0\n"
               "KeepNodeMemory=no\n"
-              "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\nHookTimeoutSec=100ms\n");
+              "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\nHookTimeoutSec=100ms\n"
+              "RetryDelaySec=20ms\nRetryMaxDelaySec=1min\nOrder=highest\n");
         assert_int_equal(config.source_acpi, CONFIG_SOURCE_NO);
         assert_true(config.keep_free_bytes == UINT64_C(3) << 29);
         assert_int_equal(config.n_protected_blocks, 3);
@@ -164,12 +170,16 @@ static void test_values(void **state) {
         assert_int_equal(config.deadline_per_gib_usec, 0);
         assert_int_equal(config.retries, 0);
         assert_int_equal(config.hook_timeout_usec, 100000);
+        assert_int_equal(config.retry_delay_usec, 20000);
+        assert_int_equal(config.retry_max_delay_usec, 60000000);
+        assert_int_equal(config.order, CONFIG_ORDER_HIGHEST);
         assert_string_equal(warnings(), "");
 
-        parse(&config, "[Policy]\nProtectBlocks=\nKeepFreeBytes=\n[Unplug]\nRetries=\n[Sources]\nAcpi=\n");
+        parse(&config, "[Policy]\nProtectBlocks=\nKeepFreeBytes=\n[Unplug]\nRetries=\nOrder=\n[Sources]\nAcpi=\n");
         assert_int_equal(config.n_protected_blocks, 0);
         assert_true(config.keep_free_bytes == UINT64_MAX);
         assert_int_equal(config.retries, 5);
+        assert_int_equal(config.order, CONFIG_ORDER_CHEAPEST);
         assert_int_equal(config.source_acpi, CONFIG_SOURCE_YES);
 }
 

@@ -47,6 +47,7 @@ typedef struct Tree {
         GuardFailure failures[4];
         size_t candidates[BLOCKS_MAX];
         size_t n;
+        bool by_node; /* candidates are those of node 0, and so is what is asked for */
 } Tree;
 
 /* Said anew, without looking at how the planner counts it. */
@@ -68,7 +69,7 @@ static Cost cost_of(const Tree *tree, const bool *gone) {
         return cost;
 }
 
-static void tree_make(Tree *tree, size_t n_blocks) {
+static void tree_make(Tree *tree, size_t n_blocks, bool by_node) {
         static const char kinds[] = "FFFFFFFFmmmmM?PKo||";
         size_t n = 0;
 
@@ -76,6 +77,13 @@ static void tree_make(Tree *tree, size_t n_blocks) {
                 tree->layout[n++] = kinds[chance(sizeof(kinds) - 1)];
         tree->layout[n] = 0;
         tree->table = table_new(tree->layout, 40);
+        tree->by_node = by_node;
+        if (by_node)
+                table_set_nodes(tree->table);
+        if (tree->table->n_nodes > 0)
+                tree->table->nodes[0].node = 0;
+        for (size_t i = 0; by_node && i < tree->table->n_blocks; i++) /* half of the devices are node 0 */
+                tree->table->blocks[i].node /= (int) tree->table->n_devices / 2 + 1;
         for (size_t i = 0; i < tree->table->n_devices; i++)
                 tree->table->devices[i].ejectable = chance(4) > 0;
         tree->policy = (GuardPolicy) { .keep_free_bytes = 0, .failures = tree->failures };
@@ -90,14 +98,14 @@ static void tree_make(Tree *tree, size_t n_blocks) {
 
                 if (block->used_bytes == BS / 10) /* not all alike */
                         block->used_bytes = chance(3) * (BS / 10) + 1;
-                if (guard_verdict(block, &tree->policy) <= VERDICT_MOVABLE)
+                if (guard_verdict(block, &tree->policy) <= VERDICT_MOVABLE && (!by_node || block->node == 0))
                         tree->candidates[tree->n++] = i;
         }
 }
 
 static Cost planned(const Tree *tree, size_t want) {
         const MemoryRoom room = { .total_bytes = UINT64_MAX / 4, .available_bytes = UINT64_MAX / 4 };
-        Demand demand = { .size_bytes = want * BS };
+        Demand demand = { .size_bytes = want * BS, .by_node = tree->by_node };
         bool gone[BLOCKS_MAX] = {};
         Plan *plan;
 
@@ -133,7 +141,7 @@ static void test_by_chance(void **state) {
                 size_t want;
                 Cost mine;
 
-                tree_make(&tree, 1 + chance(BLOCKS_MAX));
+                tree_make(&tree, 1 + chance(BLOCKS_MAX), i % 3 == 0);
                 want = tree.n > 0 ? 1 + chance((uint32_t) tree.n) : 0;
                 if (want > 0)
                         mine = planned(&tree, want);
@@ -174,7 +182,7 @@ static void test_small(void **state) {
                 Cost mine, best;
                 size_t want;
 
-                tree_make(&tree, 1 + chance(SMALL_BLOCKS));
+                tree_make(&tree, 1 + chance(SMALL_BLOCKS), i % 3 == 0);
                 want = tree.n > 0 ? 1 + chance((uint32_t) tree.n) : 0;
                 if (want > 0) {
                         mine = planned(&tree, want);

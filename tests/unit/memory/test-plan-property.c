@@ -92,6 +92,7 @@ static void case_make(Case *c) {
                 .n_protected = chance(3) ? 0 : some_blocks(c->protected, 8),
                 .try_kernel_zones = chance(4) == 0,
                 .empty_nodes = chance(2),
+                .order = (PlanOrder) chance(3),
         };
         qsort(c->busy, c->policy.n_busy, sizeof(uint32_t), compare);
         qsort(c->protected, c->policy.n_protected, sizeof(uint32_t), compare);
@@ -178,12 +179,37 @@ static void check_room(const Case *c, const Plan *plan) {
         removal_clear(&removal);
 }
 
+/* By size and place: what stays of what may go, and need not stay for its node, lies on the other side. */
+static void check_order(const Case *c, const Plan *plan) {
+        const bool highest = c->policy.order == PLAN_ORDER_HIGHEST;
+        uint32_t low, high;
+
+        if (c->policy.order == PLAN_ORDER_CHEAPEST || c->demand.kind == DEMAND_REPLUG ||
+            c->demand.size_bytes == 0 || !c->policy.empty_nodes || plan->n_steps == 0)
+                return;
+        low = plan->steps[plan->n_steps - 1].block;
+        high = plan->steps[0].block;
+        for (size_t i = 0; i < c->table->n_blocks; i++) {
+                const Block *block = &c->table->blocks[i];
+                Verdict verdict = guard_verdict(block, &c->policy);
+                bool taken = false;
+
+                for (size_t k = 0; k < plan->n_steps; k++)
+                        taken = taken || plan->steps[k].block == block->index;
+                if (taken || (verdict != VERDICT_FREE && verdict != VERDICT_MOVABLE) ||
+                    (c->demand.by_node && block->node != (int) c->demand.node))
+                        continue;
+                must(highest ? block->index < low : block->index > high);
+        }
+}
+
 static void check_feasible(const Case *c, const Plan *plan) {
         uint64_t remove = plan->n_steps * BS;
 
         if (c->demand.kind == DEMAND_UNPLUG)
                 check_room(c, plan);
         check_nodes(c, plan);
+        check_order(c, plan);
         if (c->demand.size_bytes > 0 && !c->demand.allow_partial)
                 must(remove == c->demand.size_bytes);
         if (!c->demand.allow_partial || c->demand.device[0])

@@ -169,6 +169,42 @@ static void test_by_node(void **state) {
                     "of what is offline of node 1 nothing can come back");
 }
 
+static void check_order(PlanOrder order, Demand demand, const MemoryRoom *room, const char *steps) {
+        GuardPolicy policy = { .keep_free_bytes = 0, .order = order };
+        BlockTable *table = table_new("mFFM|MFm", 40);
+        char got[128] = "";
+        size_t used = 0;
+        Plan *plan;
+
+        table_set_nodes(table);
+        table->nodes[1].has_cpus = true; /* and must keep a block */
+        assert_int_equal(plan_make(table, &demand, &policy, room, &plan), 0);
+        assert_int_equal(plan->outcome, PLAN_FEASIBLE);
+        for (size_t i = 0; i < plan->n_steps; i++)
+                used += (size_t) snprintf(got + used, sizeof(got) - used, "%s%u", i ? " " : "",
+                                          plan->steps[i].block);
+        assert_string_equal(got, steps);
+        plan_free(plan);
+        block_table_free(table);
+}
+
+static void test_order(void **state) {
+        MemoryRoom room = { .total_bytes = 8 * BS, .available_bytes = 2 * BS };
+
+        check_order(PLAN_ORDER_CHEAPEST, size(3), &plenty, "45 42 41");
+        check_order(PLAN_ORDER_HIGHEST, size(3), &plenty, "46 45 43"); /* 44 is node 1's last */
+        check_order(PLAN_ORDER_LOWEST, size(3), &plenty, "42 41 40");
+        check_order(PLAN_ORDER_CHEAPEST, size(6), &plenty, "46 45 43 42 41 40"); /* the fullest stays */
+        check_order(PLAN_ORDER_HIGHEST, size(6), &plenty, "46 45 43 42 41 40");  /* the lowest */
+        check_order(PLAN_ORDER_LOWEST, size(6), &plenty, "45 44 43 42 41 40");   /* the highest */
+        check_order(PLAN_ORDER_HIGHEST, partial(size(6)), &room, "46 45");
+        check_order(PLAN_ORDER_LOWEST, partial(size(6)), &room, "41 40");
+        check_order(PLAN_ORDER_HIGHEST, of_node(size(2), 0), &plenty, "43 42");
+        check_order(PLAN_ORDER_LOWEST, of_node(size(2), 0), &plenty, "41 40");
+        check_order(PLAN_ORDER_LOWEST, of_node((Demand) {}, 1), &plenty, "45 44");
+        check_order(PLAN_ORDER_HIGHEST, device("PNP0C80:00"), &plenty, "43 42 41 40");
+}
+
 /* One node per device; what cannot go of it is listed, what is elsewhere is not. */
 static Plan *make_by_node(const char *layout, Demand demand, const GuardPolicy *policy,
                           const MemoryRoom *room) {
@@ -400,6 +436,7 @@ int main(void) {
                 cmocka_unit_test(test_size_choice),   cmocka_unit_test(test_size_refused),
                 cmocka_unit_test(test_room), cmocka_unit_test(test_nodes),          cmocka_unit_test(test_blocks),
                 cmocka_unit_test(test_by_node),       cmocka_unit_test(test_by_node_refused),
+                cmocka_unit_test(test_order),
                 cmocka_unit_test(test_device),        cmocka_unit_test(test_device_that_stays),
                 cmocka_unit_test(test_replug),        cmocka_unit_test(test_busy),
                 cmocka_unit_test(test_many_refusals), cmocka_unit_test(test_wants),

@@ -208,6 +208,40 @@ static void pinned_pages_are_reported_and_nothing_is_taken(void **state) {
         assert_dimm_online(world, 0, 1);
 }
 
+static uint64_t now(World *world) {
+        uint64_t usec;
+
+        assert_true(sd_event_now(world->event, CLOCK_MONOTONIC, &usec) >= 0);
+        return usec;
+}
+
+/* How long a job takes that fails four times, at least: nobody promises that a timer is not late. */
+static uint64_t failing_job_takes(World *world, uint64_t retry_delay_usec, uint64_t retry_max_delay_usec) {
+        unsigned ended = world->ended + 1;
+        uint64_t begin = now(world);
+        const Job *job;
+
+        world->policy.retries = 3;
+        world->policy.retry_delay_usec = retry_delay_usec;
+        world->policy.retry_max_delay_usec = retry_max_delay_usec;
+        queue_set_policy(world->queue, &world->policy);
+        world->engine.evacuate_failures = UINT32_MAX;
+        world->engine.pinned_bytes[34] = 4096;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, ended);
+        assert_int_equal(job->attempts, 4);
+        return now(world) - begin;
+}
+
+static void retries_wait_twice_as_long_each_time(void **state) {
+        World *world = *state;
+
+        assert_true(failing_job_takes(world, 30000, 1000000) >= 30000 + 60000 + 120000);
+        assert_true(failing_job_takes(world, 30000, 40000) >= 30000 + 40000 + 40000);
+        assert_true(failing_job_takes(world, UINT64_C(600000000), 1) < UINT64_C(600000000));
+        assert_true(failing_job_takes(world, 0, 1000000) < UINT64_C(600000000));
+}
+
 static void job_ends_without_names_when_nobody_knows_them(void **state) {
         World *world = *state;
         const Job *job;
@@ -740,6 +774,7 @@ int main(void) {
                 CASE(size_goes_without_eject),
                 CASE(plan_changes_nothing),
                 CASE(pinned_pages_are_reported_and_nothing_is_taken),
+                CASE(retries_wait_twice_as_long_each_time),
                 CASE(job_ends_without_names_when_nobody_knows_them),
                 CASE(stragglers_that_move_do_not_stop_it),
                 CASE(block_that_stays_brings_back_the_rest),
