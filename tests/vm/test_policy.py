@@ -65,7 +65,7 @@ def test_ask(t):
     """with Acpi=ask an eject waits for an operator, who refuses one and confirms the next"""
     g = _guest(t)
     _configure(g, g.daemon, CONF + b'[Sources]\nAcpi=ask\n')
-    t.true('acpi active, asks an operator' in ctl(g, 'status').out, 'not in the status')
+    t.true('acpi active, asks an operator' in ctl(g, 'status').out, ctl(g, 'status').out)
     before = states(g)
 
     def ask():
