@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "front/varlink-internal.h"
@@ -22,12 +21,8 @@ static bool connection_reads(const VarlinkConnection *connection) {
 
 /* There is no control buffer: descriptors that a peer sends along are closed by the kernel. */
 static ssize_t connection_read(const VarlinkConnection *connection, char *to, size_t n) {
-        struct iovec iov = { to, n };
-        struct msghdr header = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-        return connection->peer.hypervisor
-                       ? read(connection->fd, to, n)
-                       : recvmsg(connection->fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        return connection->peer.hypervisor ? read(connection->fd, to, n)
+                                           : recv(connection->fd, to, n, MSG_DONTWAIT);
 }
 
 static ssize_t connection_write(const VarlinkConnection *connection, const char *from, size_t n) {

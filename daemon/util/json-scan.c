@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A recogniser of JSON values: grammar, UTF-8, depth, and integers that fit. Without recursion and without
- * memory of its own. The values themselves are for json-c. */
+ * memory of its own. The values themselves are for json-build.c. */
 #include "util/json-scan.h"
 
 #include <errno.h>
@@ -197,7 +197,7 @@ static int scan_scalar(Cursor *c) {
         }
 }
 
-static int scan_key(Cursor *c, JsonScan *scan) {
+static int scan_key(Cursor *c) {
         skip_blanks(c);
         if (scan_string(c) < 0)
                 return -EBADMSG;
@@ -205,18 +205,17 @@ static int scan_key(Cursor *c, JsonScan *scan) {
         if (!accept(c, ':'))
                 return -EBADMSG;
         skip_blanks(c);
-        scan->n_members++;
         return 0;
 }
 
 /* Closes what ends here and stands before the next value, if there is one. Returns 1 if there is. */
-static int scan_after_value(Cursor *c, JsonScan *scan, const char *closers, unsigned *depth) {
+static int scan_after_value(Cursor *c, const char *closers, unsigned *depth) {
         while (*depth > 0) {
                 char closer = closers[*depth - 1];
 
                 skip_blanks(c);
                 if (accept(c, ',')) {
-                        if (closer == '}' && scan_key(c, scan) < 0)
+                        if (closer == '}' && scan_key(c) < 0)
                                 return -EBADMSG;
                         skip_blanks(c);
                         return 1;
@@ -229,7 +228,7 @@ static int scan_after_value(Cursor *c, JsonScan *scan, const char *closers, unsi
 }
 
 /* Opens an array or object. Returns 1 if a value has to follow, 0 if it was empty. */
-static int scan_open(Cursor *c, JsonScan *scan, char *closers, unsigned *depth) {
+static int scan_open(Cursor *c, char *closers, unsigned *depth) {
         char closer = *c->p++ == '{' ? '}' : ']';
 
         if (*depth >= JSON_DEPTH_MAX)
@@ -237,7 +236,7 @@ static int scan_open(Cursor *c, JsonScan *scan, char *closers, unsigned *depth) 
         skip_blanks(c);
         if (accept(c, (unsigned char) closer))
                 return 0;
-        if (closer == '}' && scan_key(c, scan) < 0)
+        if (closer == '}' && scan_key(c) < 0)
                 return -EBADMSG;
         closers[(*depth)++] = closer;
         return 1;
@@ -254,14 +253,14 @@ int json_scan(const char *text, size_t n, JsonScan *ret) {
         scan.start = (size_t) (c.p - (const unsigned char *) text);
         do {
                 if (at(&c, '{') || at(&c, '[')) {
-                        r = scan_open(&c, &scan, closers, &depth);
+                        r = scan_open(&c, closers, &depth);
                         if (r < 0)
                                 return r;
                         if (r > 0)
                                 continue;
                 } else if (scan_scalar(&c) < 0)
                         return -EBADMSG;
-                r = scan_after_value(&c, &scan, closers, &depth);
+                r = scan_after_value(&c, closers, &depth);
                 if (r < 0)
                         return r;
         } while (r > 0);

@@ -29,6 +29,7 @@ COVERED = 90                    # percent of each decoder's lines
 
 # What outside input passes through. With names: only these functions of a file that does more.
 DECODERS = {
+    'util/json-build.c': None,
     'util/json-scan.c': None,
     'util/json.c': None,
     'util/text.c': None,

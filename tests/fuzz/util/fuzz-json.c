@@ -17,6 +17,22 @@ static void check_again(json_object *value) {
         json_object_put(again);
 }
 
+/* json-c's own parser, lenient as it is, must read the same. It takes a number for ended only by what is behind it. */
+static void check_against_json_c(json_object *value, const uint8_t *data, size_t size) {
+        json_tokener *tokener = json_tokener_new();
+        char *text = strndup((const char *) data, size);
+        json_object *theirs;
+
+        if (!tokener || !text)
+                abort();
+        theirs = json_tokener_parse_ex(tokener, text, (int) size + 1);
+        if (json_tokener_get_error(tokener) != json_tokener_success || !json_object_equal(value, theirs))
+                abort();
+        json_object_put(theirs);
+        free(text);
+        json_tokener_free(tokener);
+}
+
 /* Each getter gives what is there, in its own type only. */
 static void check_members(json_object *value) {
         if (!json_object_is_type(value, json_type_object))
@@ -48,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
         }
         check_again(value);
+        check_against_json_c(value, data, size);
         check_members(value);
         json_object_put(value);
         return 0;

@@ -160,6 +160,28 @@ static void test_depth_and_length(void **state) {
         json_object_put(value);
 }
 
+/* What json-c's own parser reads, it must read. */
+static void test_values(void **state) {
+        static const char *const texts[] = {
+                "\"a\\\"b\\\\\\/\\b\\f\\n\\r\\t\"",
+                "\"\\u0041\\u00e9\\u20ac\\uD83D\\ude00\\uFfFf\\u0001\"",
+                "\"\xc3\xa9\xf0\x9f\x98\x80 plain\"",
+                "[ 0 , -0 , 12 , -9223372036854775808 , 9223372036854775807 , 1.5 , -1E+3 , 2e-1 , 0.0 ]",
+                " { \"\" : null , \"b\\u0062\" : [ true , false , [ ] , { } ] , \"c\" : \"\" } ",
+                "{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}",
+        };
+
+        for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+                CLEANUP(json_putp) json_object *ours = NULL, *theirs = json_tokener_parse(texts[i]);
+
+                assert_non_null(theirs);
+                assert_int_equal(json_parse(texts[i], strlen(texts[i]), &ours), 0);
+                assert_true(json_object_equal(ours, theirs));
+                assert_string_equal(json_text(ours), json_text(theirs));
+        }
+}
+
 static void test_members(void **state) {
         static const char text[] =
                 "{\"s\":\"x\",\"i\":-5,\"u\":7,\"b\":true,\"a\":[1],\"o\":{},\"n\":null,\"d\":1.0}";
@@ -212,6 +234,7 @@ int main(void) {
                 cmocka_unit_test(test_takes_json),        cmocka_unit_test(test_refuses_what_is_not),
                 cmocka_unit_test(test_numbers_are_exact), cmocka_unit_test(test_equal_keys),
                 cmocka_unit_test(test_depth_and_length),  cmocka_unit_test(test_members),
+                cmocka_unit_test(test_values),
                 cmocka_unit_test(test_building),
         };
 
