@@ -192,6 +192,20 @@ static int show_classes(const Ctl *ctl, json_object *classes) {
         return table_print(table, NULL, NULL);
 }
 
+/* What the planner remembers of it. */
+static void show_failure(json_object *failure) {
+        char ago[FORMAT_SIZE_MAX], left[FORMAT_SIZE_MAX];
+        const uint64_t second = 1000000;
+        uint64_t ago_usec, left_usec;
+
+        if (!failure || !field_uint(failure, "agoUsec", &ago_usec) ||
+            !field_uint(failure, "forgottenInUsec", &left_usec))
+                return;
+        say(stdout, "It was in the way of a job %s ago (%s); others are taken before it for another %s.",
+            format_duration(ago_usec / second * second, ago), field_string(failure, "cause") ?: "-",
+            format_duration((left_usec / second + 1) * second, left));
+}
+
 int verb_explain(const Ctl *ctl, char **args, size_t n_args) {
         CLEANUP(json_putp) json_object *parameters = json_object_new_object();
         CLEANUP(reply_clear) Reply reply = {};
@@ -214,6 +228,7 @@ int verb_explain(const Ctl *ctl, char **args, size_t n_args) {
         reason = field_string(reply.parameters, "reason");
         say(stdout, "Block %" PRIu64 " is %s%s%s%s", block, field_string(reply.parameters, "verdict") ?: "-",
             reason ? ": " : "", reason ?: "", full_stop(reason ?: ""));
+        show_failure(field_object(reply.parameters, "failure"));
         code = show_classes(ctl, field_array(reply.parameters, "classes"));
         if (code != CTL_DONE)
                 return code;

@@ -11,10 +11,11 @@
 static_assert(OPERATION_BLOCKERS_MAX <= OWNERS_PAGES_MAX, "all pages fit into one question");
 
 /* Names are for those who can act on them; that there are none is no error. Jobs ask first: an answer to
- * them is due, and few may ask at once. */
+ * them is due, and few may ask at once. One that waits for an operator asks nothing. */
 static bool wants_names(const OperationCall *call, const EngineSurvey *survey) {
-        return survey->n_blockers > 0 && call->context->owners_socket &&
-               !queue_current(call->context->queue);
+        const Job *job = queue_current(call->context->queue);
+
+        return survey->n_blockers > 0 && call->context->owners_socket && (!job || job->unconfirmed);
 }
 
 /* Pages come back in the order in which they were asked for. */
@@ -55,6 +56,20 @@ static int ask_owners(OperationCall *call, const EngineSurvey *survey, json_obje
         return r < 0 ? operation_answer(call, STEAL_PTR(call->held)) : 0;
 }
 
+/* Why others are taken before it. */
+static int add_failure(json_object *answer, const GuardFailure *failure) {
+        json_object *o;
+
+        if (!failure)
+                return 0;
+        o = json_object_new_object();
+        if (json_add(answer, "failure", o) < 0 || json_add_string(o, "cause", failure->cause) < 0 ||
+            json_add_int(o, "agoUsec", (int64_t) failure->age_usec) < 0 ||
+            json_add_int(o, "forgottenInUsec", (int64_t) failure->left_usec) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
 int operation_explain(OperationCall *call, const OperationArguments *arguments) {
         CLEANUP(engine_survey_clear) EngineSurvey survey = {};
         CLEANUP(json_putp) json_object *answer = NULL;
@@ -82,6 +97,8 @@ int operation_explain(OperationCall *call, const OperationArguments *arguments) 
                         return operation_answer_failure(call, r, "Cannot look into the block");
         }
         answer = json_from_survey(&survey, verdict, reason);
+        if (answer && add_failure(answer, guard_find_failure(policy, arguments->block)) < 0)
+                json_putp(&answer);
         if (answer && wants_names(call, &survey))
                 return ask_owners(call, &survey, STEAL_PTR(answer));
         return operation_answer(call, STEAL_PTR(answer));

@@ -35,6 +35,19 @@ static bool is_on_protected_node(const Block *block, const GuardPolicy *policy) 
                                             (uint32_t) block->node);
 }
 
+static int compare_failure(const void *key, const void *item) {
+        uint32_t x = *(const uint32_t *) key, y = ((const GuardFailure *) item)->block;
+
+        return (x > y) - (x < y);
+}
+
+const GuardFailure *guard_find_failure(const GuardPolicy *policy, uint32_t block) {
+        if (policy->n_failures == 0)
+                return NULL;
+        return bsearch(&block, policy->failures, policy->n_failures, sizeof(*policy->failures),
+                       compare_failure);
+}
+
 Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
         switch (block->state) {
         case BLOCK_OFFLINE:

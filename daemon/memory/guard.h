@@ -23,6 +23,9 @@ typedef enum Verdict {
 typedef struct GuardFailure {
         uint32_t block;
         unsigned weight;        /* how much that still counts, as if so many full blocks had to move */
+        const char *cause;      /* one word, constant: "in_use" */
+        uint64_t age_usec;
+        uint64_t left_usec;     /* until nothing of it counts any more */
 } GuardFailure;
 
 /* Which blocks go first, where there is a choice. */
@@ -55,6 +58,8 @@ uint64_t guard_reserve_after(const GuardPolicy *policy, const MemoryRoom *room, 
 /* What is available outside the blocks of a removal, by the machine's sum and by those of its zones. */
 uint64_t guard_free_outside(const Removal *removal);
 
+/* That it did not go not long ago, or NULL. */
+const GuardFailure *guard_find_failure(const GuardPolicy *policy, uint32_t block);
 /* Verdict on one block, and nothing else. */
 Verdict guard_verdict(const Block *block, const GuardPolicy *policy);
 /* Verdict on one block. ret_reason: a sentence to be freed, NULL if nothing is to be said. */

@@ -6,19 +6,9 @@
 
 #include "util/cleanup.h"
 
-static int compare_failure(const void *key, const void *item) {
-        uint32_t x = *(const uint32_t *) key, y = ((const GuardFailure *) item)->block;
-
-        return (x > y) - (x < y);
-}
-
 static unsigned failure_cost(const Block *block, const GuardPolicy *policy) {
-        const GuardFailure *failure;
+        const GuardFailure *failure = guard_find_failure(policy, block->index);
 
-        if (policy->n_failures == 0)
-                return 0;
-        failure = bsearch(&block->index, policy->failures, policy->n_failures, sizeof(*policy->failures),
-                          compare_failure);
         if (!failure)
                 return 0;
         return COST_STEPS * (failure->weight < COST_FAILURES_MAX ? failure->weight : COST_FAILURES_MAX);

@@ -56,7 +56,7 @@ static size_t place_of(const Failures *failures, uint32_t block) {
         return i;
 }
 
-static void note(Failures *failures, uint64_t block, unsigned weight, uint64_t now) {
+static void note(Failures *failures, uint64_t block, JobCause cause, uint64_t now) {
         size_t i = place_of(failures, (uint32_t) block);
 
         if (block >= UINT32_MAX)
@@ -68,7 +68,9 @@ static void note(Failures *failures, uint64_t block, unsigned weight, uint64_t n
                         (failures->n - i) * sizeof(*failures->items));
                 failures->n++;
         }
-        failures->items[i] = (Failure) { .block = (uint32_t) block, .weight = weight, .at = now };
+        failures->items[i] = (Failure) {
+                .block = (uint32_t) block, .weight = cause_weight(cause), .cause = cause, .at = now,
+        };
 }
 
 void failures_note(Failures *failures, const Job *job, uint64_t block_size, uint64_t now) {
@@ -78,9 +80,9 @@ void failures_note(Failures *failures, const Job *job, uint64_t block_size, uint
         if (weight == 0)
                 return;
         for (size_t i = 0; block_size > 0 && i < job->n_blockers; i++)
-                note(failures, job->blockers[i].address / block_size, weight, now);
+                note(failures, job->blockers[i].address / block_size, job->cause, now);
         if (job->n_blockers == 0 && job->current_block >= 0) /* nobody knows better */
-                note(failures, (uint64_t) job->current_block, weight, now);
+                note(failures, (uint64_t) job->current_block, job->cause, now);
 }
 
 void failures_forget(Failures *failures, uint32_t block) {
@@ -96,7 +98,16 @@ void failures_forget(Failures *failures, uint32_t block) {
 void failures_age(Failures *failures, uint64_t now) {
         forget_old(failures, now);
         failures->n_now = failures->n;
-        for (size_t i = 0; i < failures->n; i++)
-                failures->now[i] = (GuardFailure) { .block = failures->items[i].block,
-                                                    .weight = weight_at(&failures->items[i], now) };
+        for (size_t i = 0; i < failures->n; i++) {
+                const Failure *failure = &failures->items[i];
+                uint64_t age = now > failure->at ? now - failure->at : 0;
+
+                failures->now[i] = (GuardFailure) {
+                        .block = failure->block,
+                        .weight = weight_at(failure, now),
+                        .cause = job_cause_to_string(failure->cause),
+                        .age_usec = age,
+                        .left_usec = failure->weight * STEP_USEC - age,
+                };
+        }
 }

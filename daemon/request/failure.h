@@ -10,6 +10,7 @@
 typedef struct Failure {
         uint32_t block;
         unsigned weight;   /* at first */
+        JobCause cause;
         uint64_t at;       /* usec, CLOCK_MONOTONIC */
 } Failure;
 

@@ -42,7 +42,7 @@ def _prepare(g):
 
 def _guest(t):
     t.need_product()
-    return t.shared('policy', _prepare, chained=True, memory='1G', trixie=True, limit=280)
+    return t.shared('policy', _prepare, chained=True, memory='1G', dimms=['128M'], trixie=True, limit=280)
 
 
 def test_online_policy(t):

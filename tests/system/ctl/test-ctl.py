@@ -160,6 +160,9 @@ def test_explain():
           "0x148000000 pinned    3    1 vmsplice 12,34\n")
     equal(result.calls[0]["parameters"], {"block": 41})
     equal(json.loads(one("Explain", says(answer), "explain", "41", "-j").out), answer)
+    failed = answer | {"failure": {"cause": "in_use", "agoUsec": 185_600_000, "forgottenInUsec": 2_214_400_000}}
+    contains(one("Explain", says(failed), "explain", "41").out, "Block 41 is unmovable: holds pinned pages.\n"
+             "It was in the way of a job 3min 5s ago (in_use); others are taken before it for another 36min 55s.\n")
 
 
 def test_doctor():

@@ -308,6 +308,13 @@ static void test_explain(void **state) {
                "{\"class\":\"pinned\",\"bytes\":4096}],\"blockers\":[{\"physicalAddress\":4096,"
                "\"class\":\"pinned\","
                "\"refCount\":3,\"mapCount\":1}]}\n");
+        t->queue.policy.failures = &(GuardFailure) { .block = 32, .weight = 2, .cause = "in_use",
+                                                     .age_usec = 5, .left_usec = 7 };
+        t->queue.policy.n_failures = 1;
+        assert_int_equal(run(t, "Explain", "{\"block\":32}", false), 0);
+        assert_true(log_has(t, "\"failure\":{\"cause\":\"in_use\",\"agoUsec\":5,\"forgottenInUsec\":7}}"));
+        forget_log(t);
+        t->queue.policy.n_failures = 0;
         t->engine.survey_error = -EOPNOTSUPP;
         expect(t, "Explain", "{\"block\":32}", false,
                "last {\"verdict\":\"movable\",\"classes\":[],\"blockers\":[]}\n");

@@ -35,6 +35,10 @@ static void test_ageing(void **state) {
         check(&failures, 10 * MINUTE, 2, 41, 3);
         failures_note(&failures, &busy, BS, 20 * MINUTE);
         check(&failures, 20 * MINUTE, 3, 40, 2);
+        assert_string_equal(failures.now[0].cause, "busy");
+        assert_string_equal(failures.now[1].cause, "in_use");
+        assert_true(failures.now[0].age_usec == 0 && failures.now[0].left_usec == 20 * MINUTE);
+        assert_true(failures.now[1].age_usec == 20 * MINUTE && failures.now[1].left_usec == 20 * MINUTE);
         check(&failures, 39 * MINUTE, 3, 40, 1);
         check(&failures, 40 * MINUTE, 0, 0, 0);
         failures_note(&failures, &pinned, BS, 50 * MINUTE);
