@@ -78,7 +78,7 @@ class System(machine.Guest):
         """Until all that is started at boot has started: systemd's word for how that went."""
         return self.run(['systemctl', 'is-system-running', '--wait'], timeout).out.strip()
 
-    def install(self, timeout=180):
+    def install(self, timeout=400):
         """Installs the packages, as an administrator would: what dpkg said."""
         r = self.run('exec 2>&1; DEBIAN_FRONTEND=noninteractive dpkg -i %s/*.deb' % DEBS, timeout)
         if r.rc:

@@ -7,16 +7,20 @@ import re
 
 import system
 from cases import kernels
-from scenario import MIB, OST_OK, Eject, Workload, jobs, varlink
+from scenario import MIB, OST_OK, Eject, Workload, blocks, isolated_blocks, jobs, varlink
+from standing import StandingJob
 
 EXPOSURE = 1.6
+
+ON_BUS = 'timeout 50 sh -c "until busctl status org.memunplug1 >/dev/null 2>&1; do sleep 0.1; done"'
+SETTLED = 'timeout 50 sh -c "while grep -q offline /sys/devices/system/memory/memory*/state; do sleep 0.1; done"'
 
 
 def _guest(t):
     if system.available():
         t.skip(system.available())
     return t.shared('system', lambda g: None, chained=True, make=system.SystemGuest, memory='1536M',
-                    dimms=['512M', '512M', '256M'], limit=900)
+                    dimms=['512M', '512M', '256M'], limit=1800)
 
 
 @kernels('6.1', '6.12')
@@ -58,3 +62,46 @@ def test_eject(t):
     t.at_least(checked, eject.used, 'pages checked')
     record = jobs(g)[-1]
     t.equal((record['state'], record['source'], record['removedBytes']), ('done', 'acpi', 512 * MIB), 'record')
+
+
+# ---- things that happen in mid-job ----
+
+def _whole(t, g, before, what):
+    """Nothing is lost or held after it, and the service is at work."""
+    g.check(SETTLED, 60)
+    t.equal(blocks(g), before, 'blocks after ' + what)
+    t.equal(isolated_blocks(g), 0, 'isolated pageblocks after ' + what)
+    t.equal(g.check('systemctl is-active memunplugd.service').strip(), 'active', 'the service after ' + what)
+
+
+@kernels('6.1', '6.12')
+def test_neighbours(t):
+    """bus and udev start again and the module is asked to go in mid-job: the job goes on, then it is cancelled"""
+    g = _guest(t)
+    before, (pid,) = blocks(g), g.properties('memunplugd.service', 'MainPID')
+    job = StandingJob(g, 'd2')
+    g.check('systemctl restart dbus.service', 90)
+    g.check('systemctl restart systemd-udevd.service && udevadm settle', 90)
+    t.true(g.run('rmmod memunplug').rc != 0, 'the module goes in mid-job')
+    t.equal(g.properties('memunplugd.service', 'MainPID'), [pid], 'process')
+    t.true(job.standing(), 'the job has ended: %s' % job.record())
+    g.check(ON_BUS, 60)
+    job.cancel()
+    t.equal(job.process.wait(60).rc, 0, "the waiting client's exit status")
+    t.equal((job.record()['state'], job.told()), ('cancelled', 'cancelled'), 'record, and what the client heard')
+    job.end()
+    _whole(t, g, before, 'the neighbours')
+
+
+@kernels('6.1', '6.12')
+def test_upgrade(t):
+    """the package is installed again in mid-job: one record, cancelled, the client is told, nothing is lost"""
+    g = _guest(t)
+    before, count = blocks(g), len(jobs(g))
+    job = StandingJob(g, 'd2')
+    g.install()
+    job.process.wait(60)
+    t.equal((job.record()['state'], job.told()), ('cancelled', 'cancelled'), 'record, and what the client heard')
+    t.equal(len(jobs(g)), count + 1, 'records')
+    job.end()
+    _whole(t, g, before, 'the upgrade')
