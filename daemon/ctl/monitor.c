@@ -15,6 +15,9 @@
 #include "ctl/screen.h"
 #include "ctl/talk.h"
 #include "util/cleanup.h"
+#include "util/clock.h"
+
+#define LIST_PAUSE_USEC (1ULL * 1000000ULL) /* at least, between two lists of blocks */
 
 /* "evacuating 42% 430M/1G reason" */
 static int describe_job(const Ctl *ctl, json_object *json, char **ret) {
@@ -104,6 +107,73 @@ static int monitor_lines(const Ctl *ctl, Client *client) {
         }
 }
 
+/* The list of blocks for the picture, on a connection of its own, each time when verdicts may have changed.
+ * Without it there is no map: whatever is wrong shows on the stream of events. */
+typedef struct BlockList {
+        Client *client;      /* while a list comes */
+        bool wanted;
+        uint64_t begun_usec, next_usec;
+} BlockList;
+
+static void list_done(BlockList *list) {
+        list->client = client_free(list->client);
+}
+
+static void list_start(BlockList *list, const Ctl *ctl, Screen *screen) {
+        if (screen_take_stale(screen))
+                list->wanted = true;
+        if (!list->wanted || list->client || clock_now_usec(CLOCK_MONOTONIC) < list->next_usec)
+                return;
+        list->wanted = false;
+        list->begun_usec = clock_now_usec(CLOCK_MONOTONIC);
+        list->next_usec = list->begun_usec + LIST_PAUSE_USEC;
+        if (client_connect(&list->client, ctl->address) < 0)
+                return;
+        if (client_send(list->client, "org.memunplug.ListBlocks", NULL, /* more= */ true) < 0)
+                list_done(list);
+        else
+                block_map_begin(screen_blocks(screen));
+}
+
+/* Takes what is there. A large machine is not asked all the time: the pause is longer than the list took. */
+static int list_take(BlockList *list, Screen *screen) {
+        for (;;) {
+                CLEANUP(reply_clear) Reply reply = {};
+                json_object *block;
+                int r;
+
+                r = client_take(list->client, &reply);
+                if (r == -EAGAIN)
+                        return 0;
+                if (r < 0 || reply.error) {
+                        list_done(list);
+                        return 0;
+                }
+                block = field_object(reply.parameters, "block");
+                r = block ? block_map_put(screen_blocks(screen), block) : 0;
+                if (r < 0)
+                        return r;
+                if (reply.continues)
+                        continue;
+                block_map_end(screen_blocks(screen));
+                list->next_usec = clock_now_usec(CLOCK_MONOTONIC);
+                list->next_usec += LIST_PAUSE_USEC + 10 * (list->next_usec - list->begun_usec);
+                list_done(list);
+                return 0;
+        }
+}
+
+/* For poll(2), like screen_timeout(). */
+static int list_timeout(const BlockList *list, int other) {
+        uint64_t now = clock_now_usec(CLOCK_MONOTONIC);
+        int own;
+
+        if (!list->wanted || list->client)
+                return other;
+        own = now >= list->next_usec ? 0 : (int) ((list->next_usec - now) / 1000 + 1);
+        return other >= 0 && other < own ? other : own;
+}
+
 /* The signals that end the picture or change its size. */
 static int signals_open(void) {
         sigset_t set;
@@ -155,6 +225,7 @@ static bool take_signals(int fd, Screen *screen) {
 static int monitor_screen(const Ctl *ctl, Client *client) {
         CLEANUP(screen_freep) Screen *screen = NULL;
         CLEANUP(reply_clear) Reply reply = {};
+        CLEANUP(list_done) BlockList list = {};
         CLEANUP(closep) int signals = signals_open();
         bool going = true, left = false;
         int r = 0;
@@ -167,15 +238,21 @@ static int monitor_screen(const Ctl *ctl, Client *client) {
                 struct pollfd p[] = {
                         { .fd = client_fd(client), .events = POLLIN },
                         { .fd = signals, .events = POLLIN },
+                        { .fd = list.client ? client_fd(list.client) : -1, .events = POLLIN },
                 };
 
-                if (poll(p, 2, screen_timeout(screen)) < 0 && errno != EINTR) {
+                if (poll(p, 3, list_timeout(&list, screen_timeout(screen))) < 0 && errno != EINTR) {
                         r = -errno;
                         break;
                 }
                 left = p[1].revents && !take_signals(signals, screen);
                 if (!left && p[0].revents)
                         going = take_events(client, screen, &r, &reply);
+                if (going && p[2].revents)
+                        r = list_take(&list, screen);
+                if (r < 0)
+                        break;
+                list_start(&list, ctl, screen);
                 screen_draw(screen);
         }
         screen = screen_free(screen); /* gives the terminal back, before anything is said */

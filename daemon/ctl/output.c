@@ -174,6 +174,25 @@ bool output_has_colors(FILE *stream) {
         return output_is_terminal(stream) && !getenv("NO_COLOR");
 }
 
+/* Green: can go, has gone. Yellow: under way or in doubt. Red: stands in the way. */
+const char *output_word_color(const char *word) {
+        static const struct {
+                const char *word, *color;
+        } colors[] = {
+                { "free", "\033[32m" },       { "movable", "\033[32m" },    { "busy", "\033[33m" },
+                { "unmovable", "\033[31m" },  { "guarded", "\033[31m" },    { "offline", "\033[90m" },
+                { "absent", "\033[90m" },     { "done", "\033[32m" },       { "partial", "\033[33m" },
+                { "failed", "\033[31m" },     { "cancelled", "\033[90m" },  { "queued", "\033[33m" },
+                { "planning", "\033[33m" },   { "evacuating", "\033[33m" }, { "offlining", "\033[33m" },
+                { "ejecting", "\033[33m" },   { "restoring", "\033[33m" },
+        };
+
+        for (size_t i = 0; word && i < sizeof(colors) / sizeof(colors[0]); i++)
+                if (strcmp(word, colors[i].word) == 0)
+                        return colors[i].color;
+        return NULL;
+}
+
 unsigned output_columns(FILE *stream) {
         struct winsize size = {};
         const char *columns = getenv("COLUMNS");

@@ -34,6 +34,7 @@ const char *output_time(uint64_t usec, char buffer[OUTPUT_TIME_MAX]);
 
 bool output_is_terminal(FILE *stream);  /* a terminal that is more than TERM=dumb */
 bool output_has_colors(FILE *stream);   /* that, and NO_COLOR is not set */
+const char *output_word_color(const char *word); /* of a state or verdict: what switches it on, or NULL */
 unsigned output_columns(FILE *stream);  /* its width; 80 when that is not known */
 
 /* Members of replies, tolerant: NULL or false if absent, null, of another type or out of range. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The picture of monitor on a terminal. It owns the terminal while it lives, the jobs under way, and the
- * last lines of what happened; where events come from is monitor.c's. */
+/* The picture of monitor on a terminal. It owns the terminal while it lives, the jobs under way, the blocks,
+ * and the last lines of what happened; where events come from is monitor.c's. */
 #include "ctl/screen.h"
 
 #include <errno.h>
@@ -33,7 +33,8 @@ struct Screen {
         size_t n_jobs;
         char *lines[LINES_MAX];   /* a ring: the newest is at (next - 1) % LINES_MAX */
         size_t next;
-        bool dirty;
+        BlockMap *blocks;
+        bool dirty, stale;
         uint64_t at_usec;         /* of the last picture */
 };
 
@@ -42,8 +43,12 @@ int screen_new(Screen **ret, const Ctl *ctl) {
 
         if (!screen)
                 return -ENOMEM;
+        if (block_map_new(&screen->blocks) < 0) {
+                free(screen);
+                return -ENOMEM;
+        }
         screen->ctl = ctl;
-        screen->dirty = true;
+        screen->dirty = screen->stale = true;
         fputs("\033[?1049h\033[?25l", stdout); /* the other screen, no cursor */
         *ret = screen;
         return 0;
@@ -89,6 +94,10 @@ static void put_picture(Screen *screen, bool in_place) {
         if (n > 0 && room > n)
                 put_line("", columns, in_place);
         room = room > n ? room - n : 0;
+        n = block_map_draw(screen->blocks, screen->ctl, room / 2, columns, in_place);
+        if (n > 0)
+                put_line("", columns, in_place);
+        room -= n > 0 ? n + 1 : 0;
         n = screen->next < LINES_MAX ? (unsigned) screen->next : LINES_MAX;
         for (n = n < room ? n : room; n > 0; n--)
                 put_line(screen->lines[(screen->next - n) % LINES_MAX], columns, in_place);
@@ -102,6 +111,7 @@ Screen *screen_free(Screen *screen) {
         (void) fflush(stdout);
         for (size_t i = 0; i < screen->n_jobs; i++)
                 (void) json_object_put(screen->jobs[i].json);
+        (void) block_map_free(screen->blocks);
         for (size_t i = 0; i < LINES_MAX; i++)
                 free(screen->lines[i]);
         free(screen);
@@ -159,13 +169,28 @@ static bool keep_job(Screen *screen, json_object *json) {
 }
 
 int screen_event(Screen *screen, json_object *event) {
-        json_object *job = field_object(event, "job");
+        json_object *job = field_object(event, "job"), *block = field_object(event, "block");
+        int r;
 
         screen->dirty = true;
         /* Progress shows in the bars; the lines are for what is new. */
         if (job && !keep_job(screen, job))
                 return 0;
-        return remember(screen, event);
+        screen->stale = true;
+        r = block ? block_map_put(screen->blocks, block) : 0;
+        return r < 0 ? r : remember(screen, event);
+}
+
+BlockMap *screen_blocks(Screen *screen) {
+        screen->dirty = true;
+        return screen->blocks;
+}
+
+bool screen_take_stale(Screen *screen) {
+        bool stale = screen->stale;
+
+        screen->stale = false;
+        return stale;
 }
 
 void screen_invalidate(Screen *screen) {

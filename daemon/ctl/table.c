@@ -83,25 +83,6 @@ Table *table_free(Table *table) {
         return NULL;
 }
 
-/* Green: can go, has gone. Yellow: under way or in doubt. Red: stands in the way. */
-static const char *word_color(const char *word) {
-        static const struct {
-                const char *word, *color;
-        } colors[] = {
-                { "free", "\033[32m" },       { "movable", "\033[32m" },    { "busy", "\033[33m" },
-                { "unmovable", "\033[31m" },  { "guarded", "\033[31m" },    { "offline", "\033[90m" },
-                { "absent", "\033[90m" },     { "done", "\033[32m" },       { "partial", "\033[33m" },
-                { "failed", "\033[31m" },     { "cancelled", "\033[90m" },  { "queued", "\033[33m" },
-                { "planning", "\033[33m" },   { "evacuating", "\033[33m" }, { "offlining", "\033[33m" },
-                { "ejecting", "\033[33m" },   { "restoring", "\033[33m" },
-        };
-
-        for (size_t i = 0; word && i < sizeof(colors) / sizeof(colors[0]); i++)
-                if (strcmp(word, colors[i].word) == 0)
-                        return colors[i].color;
-        return NULL;
-}
-
 void table_row(Table *table) {
         table->next = 0;
         table->line = NULL;
@@ -187,7 +168,7 @@ void table_string(Table *table, json_object *object, const char *key) {
 void table_word(Table *table, json_object *object, const char *key) {
         const char *word = field_string(object, key);
 
-        table_cell(table, word, word_color(word));
+        table_cell(table, word, output_word_color(word));
 }
 
 size_t table_rows(const Table *table) {

@@ -638,6 +638,64 @@ def test_monitor_screen():
     assert "\x1b" not in result.out.split("\x1b[?1049l")[1]
 
 
+def map_block(index, verdict, device="PNP0C80:00"):
+    return {"block": BLOCKS[0] | {"index": index, "verdict": verdict, "device": device}}
+
+
+def test_monitor_blocks():
+    """A mark for each block; the list is asked for again when something has changed."""
+    lists = []
+
+    def blocks(call):
+        first = [map_block(0, "guarded", "boot"), map_block(1, "unmovable", "boot"), map_block(40, "free"),
+                 map_block(41, "movable"), map_block(42, "busy"), map_block(43, "offline"), map_block(44, "new")]
+        lists.append(1)
+        call.stream(*(first if len(lists) == 1 else first[:2] + [map_block(40, "busy"), map_block(41, "busy")]))
+
+    def script(call):
+        call.reply({"event": "ready"}, continues=True)
+        call.wait("event")
+        call.reply({"event": "block"} | map_block(41, "offline"), continues=True)
+        call.wait("absent")
+        call.reply({"event": "block"} | map_block(44, "absent"), continues=True)
+        call.wait_gone()
+
+    with Service({"Monitor": script, "ListBlocks": blocks}) as service:
+        terminal = Terminal(service, "monitor", columns=80, env={"NO_COLOR": "1"})
+        terminal.until("boot                    0 -x\x1b[K")
+        terminal.until("PNP0C80:00             40 .o*_?\x1b[K")
+        contains(terminal.text, "_ offline  . free  o movable  - guarded  x unmovable  * busy\x1b[K")
+        service.event("event").set()
+        terminal.until("PNP0C80:00             40 ._*_?\x1b[K")     # at once, by the event alone
+        terminal.until("PNP0C80:00             40 **\x1b[K")        # as the next list has it, 42 to 44 are gone
+        terminal.key(b"\x03")
+        result = terminal.end()
+    equal(result.code, 0)
+    contains(result.out.split("\x1b[?1049l")[1], "PNP0C80:00             40 **\r\n")
+
+
+def test_monitor_of_many_blocks():
+    """One mark for several, and a device that goes on in the next row; with colours."""
+    many = [map_block(index, "busy" if index == 999 else "free") for index in range(1000)]
+    many.append(map_block(5000, "movable", "x"))
+
+    def script(call):
+        call.reply({"event": "ready"}, continues=True)
+        call.wait_gone()
+
+    with Service({"Monitor": script, "ListBlocks": says(*many)}) as service:
+        terminal = Terminal(service, "monitor", columns=127, rows=16)
+        terminal.until("(4 blocks each)")
+        terminal.key(b"\x03")
+        out = terminal.end().out
+        contains(out, "\x1b[32m" + "." * 100 + "\x1b[0m\x1b[K", "800 \x1b[32m" + "." * 49 + "\x1b[33m*\x1b[0m\x1b[K",
+                 "x                    5000 \x1b[32mo\x1b[0m\x1b[K")
+        terminal = Terminal(service, "monitor", "--no-legend", columns=60)
+        terminal.until("5000 ")
+        terminal.key(b"\x03")
+        assert "movable  " not in terminal.end().out
+
+
 def test_monitor_screen_gives_the_terminal_back():
     def script(call):
         call.reply({"event": "ready"}, continues=True)

@@ -153,6 +153,18 @@ def test_permission():
     contains(done.stderr, "Permission denied: only root may do this.")
 
 
+def test_monitor_picture():
+    """The blocks as they are, and as they become."""
+    terminal = Terminal(machine, "monitor", columns=80, env={"NO_COLOR": "1"})
+    terminal.until("boot                    0 --------oooooooo\x1b[K")
+    ctl(0, "unplug", "14-15")
+    terminal.until("boot                    0 --------oooooo__\x1b[K")
+    ctl(0, "replug", "14-15")
+    machine.settle()
+    terminal.key(b"\x03")
+    equal(terminal.end().code, 0)
+
+
 def test_daemon_ends():
     terminal = Terminal(machine, "monitor")
     terminal.until("ready")
