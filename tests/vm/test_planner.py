@@ -5,7 +5,7 @@
 
 import re
 
-from scenario import MIB, CallError, Eject, Workload, used_pages, varlink
+from scenario import MIB, CallError, Eject, Workload, blocks, ctl, used_pages, varlink
 
 SHARES = {'d1': 40, 'd2': 8, 'd3': 24}
 CHANCE = 8 * MIB                  # what comes and goes between two looks: free pages on lists of each CPU, caches
@@ -63,6 +63,24 @@ def test_too_much(t):
     else:
         t.fail('2G are accepted where 1.5G can go')
     t.equal(g.vmstat()['pgmigrate_success'], before, 'migrations')
+
+
+def test_node(t):
+    """a node's plan has all of its DIMMs and nothing of the other node; a size of it comes from there, and goes back"""
+    g = _guest(t)
+    known = _names(g)
+    plan = varlink(g, 'Plan', {'node': 1})
+    t.equal({step['device'] for step in plan['steps']}, {known['d2']['name'], known['d3']['name']}, 'devices')
+    t.equal((plan['removableBytes'], {step['node'] for step in plan['steps']}), (2 * SIZE, {1}), 'what would go')
+    used = used_pages(g, g.dimm_range('d2')) + used_pages(g, g.dimm_range('d3'))
+    t.at_most(abs(plan['moveBytes'] - used * PAGE), 2 * CHANCE, 'said to move %d, used are %d: they differ by'
+              % (plan['moveBytes'], used * PAGE))
+    before = blocks(g)
+    t.equal(ctl(g, 'unplug', '128M@node:1').rc, 0, 'memunplugctl unplug')
+    gone = [index for index, (state, _) in blocks(g).items() if state == 'offline' and before[index][0] == 'online']
+    t.equal((len(gone), set(gone) <= {step['block'] for step in plan['steps']}), (1, True), 'blocks gone: %s' % gone)
+    t.equal(ctl(g, 'replug', 'node:1').rc, 0, 'memunplugctl replug')
+    t.equal(blocks(g), before, 'blocks')
 
 
 def _plan_with_reserve(g, device, size, feasible):
