@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Machines as text (trees/): each file says what sysfs and /proc/iomem have there, "state|zones|nodes|firmware"
  * for a run of blocks, and behind "==" what the planner makes of it: blocks, devices, nodes, and a plan for each
- * thing that may be asked for. What is seen otherwise is printed whole, to be put there if it is right. */
+ * thing that may be asked for. Those of guests are made by tests/vm/capture. What is seen otherwise is printed
+ * whole, to be put there if it is right. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
