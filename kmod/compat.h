@@ -78,23 +78,4 @@ static inline int mu_large_mapcount(struct page *head, unsigned int order, bool 
 #endif
 }
 
-/*
- * Is the pageblock of @pfn isolated? get_pfnblock_flags_mask() is not exported;
- * the bits are where the section keeps them. The caller knows that the memory
- * map of @pfn is there. Since about 6.17 isolation is a bit of its own.
- */
-static inline bool mu_pageblock_isolated(unsigned long pfn)
-{
-	unsigned long *map = section_to_usemap(__pfn_to_section(pfn));
-	unsigned long bit = ((pfn & (PAGES_PER_SECTION - 1)) >> pageblock_order) *
-			    NR_PAGEBLOCK_BITS;
-	unsigned long bits = READ_ONCE(map[bit / BITS_PER_LONG]) >> (bit % BITS_PER_LONG);
-
-#ifdef MEMUNPLUG_HAVE_ISOLATE_BIT
-	return bits & BIT(PB_migrate_isolate);
-#else
-	return (bits & MIGRATETYPE_MASK) == MIGRATE_ISOLATE;
-#endif
-}
-
 #endif /* MEMUNPLUG_COMPAT_H */

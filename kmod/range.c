@@ -16,8 +16,8 @@
 #include <linux/rwsem.h>
 #include <linux/sched/signal.h>
 
-#include "compat.h"
 #include "memunplug.h"
+#include "pageblock.h"
 
 static DEFINE_MUTEX(ranges_lock);
 static LIST_HEAD(ranges);

@@ -27,7 +27,9 @@ FILES = re.compile(r'(^[^/]+|(^|/)(Kconfig[^/]*|Makefile[^/]*|Kbuild[^/]*)|kerne
 CONFIG = ('64BIT=y', 'ACPI=y', 'PCI=y', 'SMP=y', 'NUMA=y', 'MODULES=y', 'MMU=y', 'SPARSEMEM_MANUAL=y',
           'SPARSEMEM_VMEMMAP=y', 'MEMORY_HOTPLUG=y', 'MEMORY_HOTREMOVE=y', 'MIGRATION=y', 'COMPACTION=y', 'CMA=y',
           'HUGETLBFS=y', 'SWAP=y', 'SHMEM=y', 'MEMORY_FAILURE=y', 'KSM=y', 'TRANSPARENT_HUGEPAGE=y', 'PRINTK=y',
-          'BUG=y', 'SYSFS=y', 'PROC_FS=y', 'VIRT_DRIVERS=y', 'FTRACE=y', 'ENABLE_DEFAULT_TRACERS=y')
+          'BUG=y', 'SYSFS=y', 'PROC_FS=y', 'VIRT_DRIVERS=y', 'FTRACE=y', 'ENABLE_DEFAULT_TRACERS=y',
+          'VIRTIO_MENU=y', 'VIRTIO_PCI=y')
+OURS = ('MEMUNPLUG', 'MEMUNPLUG_BALLOON')
 
 
 def _archive(series):
@@ -64,11 +66,13 @@ def _pristine(series):
 
 def _configure(tree, value):
     with open(os.path.join(tree, 'fragment'), 'w') as f:
-        f.write(''.join('CONFIG_%s\n' % line for line in (*CONFIG, 'MEMUNPLUG=' + value)))
+        f.write(''.join('CONFIG_%s\n' % line for line in (*CONFIG, *('%s=%s' % (name, value) for name in OURS))))
     product.run(['make', '-s', '-C', tree, 'allnoconfig', 'KCONFIG_ALLCONFIG=fragment'])
     with open(os.path.join(tree, '.config')) as f:
-        if 'CONFIG_MEMUNPLUG=%s\n' % value not in f.read():
-            raise checks.Failure('MEMUNPLUG cannot be %s in this configuration' % value)
+        text = f.read()
+    for name in OURS:
+        if 'CONFIG_%s=%s\n' % (name, value) not in text:
+            raise checks.Failure('%s cannot be %s in this configuration' % (name, value))
 
 
 def _contents(tree):
@@ -105,8 +109,9 @@ def check_in_tree(series):
             out = product.run(['make', '-C', tree, '-j2', 'W=1', PLACE + '/'])
             ours = [line for line in out.splitlines() if 'memunplug' in line and re.search('(warning|error):', line)]
             checks.verdict(ours)
-        if not os.path.exists(os.path.join(tree, PLACE, 'memunplug.o')):
-            raise checks.Failure('nothing was built')
+        for name in OURS:
+            if not os.path.exists(os.path.join(tree, PLACE, name.lower() + '.o')):
+                raise checks.Failure('%s was not built' % name)
     finally:
         shutil.rmtree(tree, ignore_errors=True)
     return ['%s, patch of %d lines' % (os.path.basename(_archive(series)), text.count(b'\n'))]

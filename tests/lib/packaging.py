@@ -25,7 +25,8 @@ CONTENTS = {
                    'usr/share/dbus-1/interfaces/org.memunplug1.Manager.xml',
                    'usr/share/dbus-1/system-services/org.memunplug1.service',
                    'usr/share/dbus-1/system.d/org.memunplug1.conf', 'usr/share/man/man1/memunplugctl.1.gz',
-                   'usr/share/man/man8/memunplugd.service.8.gz', 'usr/share/polkit-1/actions/org.memunplug1.policy',
+                   'usr/share/man/man8/memunplugd.service.8.gz', 'usr/share/man/man4/memunplug_balloon.4.gz',
+                   'usr/share/polkit-1/actions/org.memunplug1.policy',
                    'usr/share/varlink/org.memunplug.varlink', 'usr/share/bash-completion/completions/memunplugctl',
                    'usr/share/zsh/vendor-completions/_memunplugctl'),
     'memunplug-dkms': ('usr/src/memunplug-%(version)s/dkms.conf', 'usr/src/memunplug-%(version)s/Kbuild',
@@ -113,13 +114,16 @@ def check_dkms(series):
         own = ['--dkmstree', tree, '--sourcetree', os.path.join(root, 'usr/src'), 'memunplug/' + version]
         product.run(['dkms', 'add', *own])
         product.run(['dkms', 'build', *own, '-k', kernel.release, '--kernelsourcedir', kernel.build])
-        made = glob.glob(os.path.join(tree, 'memunplug', version, kernel.release, '*', 'module', 'memunplug.ko*'))
-        if not made:
-            raise checks.Failure('dkms build made no module')
-        said = subprocess.run(['/sbin/modinfo', '-F', 'vermagic', made[0]], check=True, capture_output=True, text=True)
-        if said.stdout.split()[:1] != [kernel.release]:
-            raise checks.Failure('the module is for ' + said.stdout)
-    return ['%s for %s' % (os.path.basename(made[0]), kernel.release)]
+        made = sorted(glob.glob(os.path.join(tree, 'memunplug', version, kernel.release, '*', 'module', '*.ko*')))
+        names = [os.path.basename(path).partition('.')[0] for path in made]
+        if names != ['memunplug', 'memunplug_balloon']:
+            raise checks.Failure('dkms build made %s' % names)
+        for path in made:
+            said = subprocess.run(['/sbin/modinfo', '-F', 'vermagic', path], check=True, capture_output=True,
+                                  text=True)
+            if said.stdout.split()[:1] != [kernel.release]:
+                raise checks.Failure('the module is for ' + said.stdout)
+    return ['%s for %s' % (' and '.join(names), kernel.release)]
 
 
 CHECKS = (

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The parts of memunplug_balloon.ko and what each offers to the others.
+ */
+#ifndef MEMUNPLUG_BALLOON_PARTS_H
+#define MEMUNPLUG_BALLOON_PARTS_H
+
+#include "balloon.h"
+
+/* balloon_target.c */
+int mu_target_init(void);
+void mu_target_exit(void);
+void mu_target_changed(struct mu_balloon *balloon);
+void mu_target_delay(struct mu_balloon *balloon, unsigned long delay);
+void mu_target_work(struct work_struct *work);
+void mu_target_publish(struct mu_balloon *balloon);
+unsigned long mu_target_floor(unsigned long total);
+void mu_stats_request(struct mu_balloon *balloon);
+
+/* balloon_pages.c */
+unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want);
+unsigned long mu_pages_deflate(struct mu_balloon *balloon, unsigned long want);
+unsigned long mu_pages_deflate_range(struct mu_balloon *balloon, unsigned long start,
+				     unsigned long end);
+
+/* balloon_gather.c */
+unsigned long mu_gather(struct mu_balloon *balloon, unsigned long want, struct list_head *list);
+int mu_reporting_init(struct mu_balloon *balloon);
+void mu_reporting_exit(struct mu_balloon *balloon);
+
+/* balloon_queue.c */
+int mu_queues_init(struct mu_balloon *balloon);
+void mu_queue_flush(struct mu_balloon *balloon, struct virtqueue *vq);
+void mu_queue_add(struct mu_balloon *balloon, struct virtqueue *vq, unsigned long pfn,
+		  unsigned long n);
+int mu_queue_report(struct mu_balloon *balloon, struct scatterlist *sg, unsigned int nents);
+
+/* balloon_stats.c */
+int mu_stats_start(struct mu_balloon *balloon);
+void mu_stats_work(struct work_struct *work);
+
+/* balloon_notify.c */
+int mu_notify_init(struct mu_balloon *balloon);
+void mu_notify_exit(struct mu_balloon *balloon);
+
+#endif /* MEMUNPLUG_BALLOON_PARTS_H */

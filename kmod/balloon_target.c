@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From what the host wants to what the balloon holds, in steps, and never below the
+ * floor: what the guest must keep available. What cannot be had is tried again later
+ * and later. The host reads in `actual` what it really has.
+ */
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/virtio_config.h>
+
+#include "balloon_parts.h"
+
+#define TARGET_STEP_PAGES	(64UL << (20 - VIRTIO_BALLOON_PFN_SHIFT))
+#define TARGET_RETRY_MIN	HZ
+#define TARGET_RETRY_MAX	(60 * HZ)
+
+/* A short balloon takes no less than this at a time, lest it follow every free page. */
+#define TARGET_LEAST_PAGES	(1UL << (20 - VIRTIO_BALLOON_PFN_SHIFT))
+
+static int floor_mib = -1;
+module_param(floor_mib, int, 0644);
+MODULE_PARM_DESC(floor_mib,
+		 "MiB that stay available to the guest whatever the host wants (-1: by its size)");
+
+static struct workqueue_struct *target_queue;
+
+/**
+ * mu_target_init - before the first balloon
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int mu_target_init(void)
+{
+	target_queue = alloc_workqueue("memunplug_balloon", WQ_FREEZABLE | WQ_UNBOUND, 0);
+	return target_queue ? 0 : -ENOMEM;
+}
+
+/**
+ * mu_target_exit - after the last
+ */
+void mu_target_exit(void)
+{
+	destroy_workqueue(target_queue);
+}
+
+/**
+ * mu_target_floor - what a guest must keep available
+ * @total: pages that it has left
+ *
+ * What a machine needs grows with its size, but less and less: straight lines between
+ * these points, as the service's policy has them, and 1/32 of what lies beyond.
+ *
+ * Return: pages.
+ */
+unsigned long mu_target_floor(unsigned long total)
+{
+	static const struct {
+		unsigned int total, floor;	/* MiB */
+	} points[] = { { 0, 8 }, { 128, 72 }, { 512, 168 }, { 2048, 360 }, { 8192, 744 },
+		       { 32768, 1512 } };
+	unsigned long mib = total >> (20 - PAGE_SHIFT);
+	int fixed = READ_ONCE(floor_mib);
+	size_t i;
+
+	if (fixed >= 0)
+		return (unsigned long)fixed << (20 - PAGE_SHIFT);
+	for (i = 1; i < ARRAY_SIZE(points) && mib >= points[i].total; i++)
+		;
+	if (i == ARRAY_SIZE(points))
+		mib = points[i - 1].floor + (mib - points[i - 1].total) / 32;
+	else
+		mib = points[i - 1].floor + (mib - points[i - 1].total) *
+			(points[i].floor - points[i - 1].floor) /
+			(points[i].total - points[i - 1].total);
+	return mib << (20 - PAGE_SHIFT);
+}
+
+static unsigned long target_read(const struct mu_balloon *balloon)
+{
+	u32 pages;
+
+	/* Unlike other devices', this one's fields are little-endian even in legacy mode. */
+	virtio_cread_le(balloon->vdev, struct virtio_balloon_config, num_pages, &pages);
+	return pages;
+}
+
+/**
+ * mu_target_publish - tell the host what it has
+ * @balloon: the balloon
+ */
+void mu_target_publish(struct mu_balloon *balloon)
+{
+	u32 pages = READ_ONCE(balloon->held);
+
+	virtio_cwrite_le(balloon->vdev, struct virtio_balloon_config, actual, &pages);
+}
+
+/* Pages that may be taken without the guest having less than the floor. */
+static unsigned long target_room(const struct mu_balloon *balloon)
+{
+	unsigned long total = totalram_pages();
+	long available = si_mem_available();
+	unsigned long floor;
+
+	if (virtio_has_feature(balloon->vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM))
+		total -= min(total, balloon->held);
+	floor = mu_target_floor(total);
+	return available > 0 && available > floor ? available - floor : 0;
+}
+
+static const char *target_shortage_text(enum mu_short shortage)
+{
+	switch (shortage) {
+	case MU_SHORT_FLOOR:
+		return ": more would leave the guest less than its floor";
+	case MU_SHORT_MEMORY:
+		return ": there is no more free memory";
+	case MU_SHORT_PRESSURE:
+		return ": the guest needed some itself";
+	case MU_SHORT_NONE:
+		break;
+	}
+	return "";
+}
+
+/*
+ * One line for each change, when it has come to rest. False if there were too many: then
+ * the last is said later.
+ */
+static bool target_log(struct mu_balloon *balloon, unsigned long target)
+{
+	if (target == balloon->logged_target && balloon->shortage == balloon->logged_shortage &&
+	    (balloon->shortage || balloon->held == balloon->logged_held))
+		return true;
+	if (!__ratelimit(&balloon->log_limit))
+		return false;
+	balloon->logged_target = target;
+	balloon->logged_held = balloon->held;
+	balloon->logged_shortage = balloon->shortage;
+	dev_info(&balloon->vdev->dev, "the host wants %lu KiB and has %lu KiB%s\n",
+		 target << 2, balloon->held << 2, target_shortage_text(balloon->shortage));
+	return true;
+}
+
+/* Takes one step's worth. Sets the shortage. */
+static bool target_take(struct mu_balloon *balloon, unsigned long want)
+{
+	unsigned long room = target_room(balloon), got;
+
+	want = min(want, TARGET_STEP_PAGES);
+	balloon->shortage = MU_SHORT_FLOOR;
+	if (room < min(want, TARGET_LEAST_PAGES))
+		return false;
+	got = mu_pages_inflate(balloon, min(want, room));
+	if (got)
+		mu_target_publish(balloon);
+	balloon->shortage = got ? MU_SHORT_NONE : MU_SHORT_MEMORY;
+	return got;
+}
+
+/* One step; how long until the next is due, in jiffies, or MAX_SCHEDULE_TIMEOUT. */
+static unsigned long target_step(struct mu_balloon *balloon, unsigned long target)
+{
+	unsigned long held = READ_ONCE(balloon->held), now = jiffies;
+
+	if (held >= target) {
+		balloon->shortage = MU_SHORT_NONE;
+		balloon->backoff = TARGET_RETRY_MIN;
+		if (held == target)
+			return MAX_SCHEDULE_TIMEOUT;
+		mu_pages_deflate(balloon, min(held - target, TARGET_STEP_PAGES));
+		mu_target_publish(balloon);
+		return 0;
+	}
+	if (time_before(now, READ_ONCE(balloon->quiet_until))) {
+		balloon->shortage = MU_SHORT_PRESSURE;
+		return balloon->quiet_until - now;
+	}
+	if (target_take(balloon, target - held)) {
+		balloon->backoff = TARGET_RETRY_MIN;
+		return 0;
+	}
+	now = balloon->backoff;
+	balloon->backoff = min(2 * balloon->backoff, (unsigned long)TARGET_RETRY_MAX);
+	return now;
+}
+
+/**
+ * mu_target_work - the worker: one step, and itself again when the next is due
+ * @work: target_work of a balloon
+ */
+void mu_target_work(struct work_struct *work)
+{
+	struct mu_balloon *balloon = container_of(to_delayed_work(work), struct mu_balloon,
+						  target_work);
+	unsigned long target = target_read(balloon), delay;
+
+	delay = target_step(balloon, target);
+	if (delay && !target_log(balloon, target))
+		delay = min(delay, (unsigned long)MU_LOG_INTERVAL);
+	if (delay != MAX_SCHEDULE_TIMEOUT) {
+		spin_lock_irq(&balloon->stop_lock);
+		if (!balloon->stopped)
+			queue_delayed_work(target_queue, &balloon->target_work, delay);
+		spin_unlock_irq(&balloon->stop_lock);
+	}
+}
+
+/**
+ * mu_target_delay - look at the target again
+ * @balloon: the balloon
+ * @delay: when, in jiffies; later than it would be anyway is no request at all
+ */
+void mu_target_delay(struct mu_balloon *balloon, unsigned long delay)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&balloon->stop_lock, flags);
+	if (!balloon->stopped && !delay)
+		mod_delayed_work(target_queue, &balloon->target_work, 0);
+	else if (!balloon->stopped)
+		queue_delayed_work(target_queue, &balloon->target_work, delay);
+	spin_unlock_irqrestore(&balloon->stop_lock, flags);
+}
+
+/**
+ * mu_target_changed - the host may want something else now
+ * @balloon: the balloon
+ */
+void mu_target_changed(struct mu_balloon *balloon)
+{
+	mu_target_delay(balloon, 0);
+}
+
+/**
+ * mu_stats_request - the host asks for statistics
+ * @balloon: the balloon
+ */
+void mu_stats_request(struct mu_balloon *balloon)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&balloon->stop_lock, flags);
+	if (!balloon->stopped)
+		queue_work(target_queue, &balloon->stats_work);
+	spin_unlock_irqrestore(&balloon->stop_lock, flags);
+}
