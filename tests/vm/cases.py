@@ -76,6 +76,10 @@ class Test:
         """A product that is only the helpers: the kernel as Debian has it."""
         return product.Product(module=False)
 
+    def bare(self):
+        """A product without the daemon: the helpers and the modules."""
+        return product.Product()
+
     def need_product(self, *programs):
         """Skips where the tree does not build these programs."""
         for name in programs or ('memunplugd', 'memunplugctl'):

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The hypervisor's end of a balloon: the device, what QEMU asks of it and says of it. What
+# must be true of that is the cases'.
+
+import re
+import time
+
+from channel import GuestTimeout
+from scenario import MIB
+
+NAME = 'memunplug_balloon'
+MODULE = '/lib/modules/$(uname -r)/updates/%s.ko' % NAME
+STOCK = 'virtio_balloon'
+
+
+def device(name='b1', **options):
+    """QEMU arguments of a device; options: those of virtio-balloon-pci, with _ for -."""
+    return ['-device', ','.join(['virtio-balloon-pci', 'id=' + name] +
+                                ['%s=%s' % (k.replace('_', '-'), v) for k, v in options.items()])]
+
+
+class Balloon:
+    """The device b1 of a guest, whose own memory is full_size."""
+
+    def __init__(self, guest, full_size):
+        self.guest, self.full = guest, full_size
+
+    def load(self, *parameters):
+        self.guest.check('insmod %s %s' % (MODULE, ' '.join(parameters)))
+
+    def actual(self):
+        """What the guest has left, as QEMU tells: bytes."""
+        return self.guest.qmp('query-balloon')['actual']
+
+    def ask(self, size):
+        self.guest.qmp('balloon', value=size)
+
+    def wait(self, size, timeout=120):
+        """Until the guest has this many bytes, to the page."""
+        return self.wait_until(lambda actual: actual == size, timeout, '%d MiB' % (size // MIB))
+
+    def wait_until(self, good, timeout, what):
+        # QEMU holds back events that come fast, so that the last of them may be old: it is asked, too.
+        end = time.monotonic() + timeout
+        while True:
+            actual = self.actual()
+            if good(actual):
+                return actual
+            if time.monotonic() > end:
+                raise GuestTimeout('the balloon did not come to %s: %.2f MiB; log: %s' % (
+                    what, actual / MIB, self.log()[-5:]))
+            since = self.guest.mark()
+            try:
+                self.guest.wait_event('BALLOON_CHANGE', 0.3, since)
+            except GuestTimeout:
+                pass
+
+    def settle(self, size, timeout=120):
+        self.ask(size)
+        self.wait(size, timeout)
+
+    def log(self):
+        """The driver's lines."""
+        return [line for line in self.guest.check('dmesg').splitlines() if NAME + ' virtio' in line]
+
+    def statistics(self, newer_than=0, timeout=60):
+        """Figures that the guest sent after this time of QEMU's: (time, {name: value})."""
+        path = '/machine/peripheral/b1'
+        self.guest.qmp('qom-set', path=path, property='guest-stats-polling-interval', value=1)
+
+        def look():
+            told = self.guest.qmp('qom-get', path=path, property='guest-stats')
+            return told if told['last-update'] > newer_than else None
+        end = time.monotonic() + timeout
+        while not look():
+            if time.monotonic() > end:
+                raise GuestTimeout('no statistics')
+            self.guest.check('usleep 300000')
+        told = look()
+        return told['last-update'], {k: v for k, v in told['stats'].items() if v != 2 ** 64 - 1}
+
+    def driver(self):
+        """Who has the device: the driver's name or ''."""
+        return self.guest.check('for d in /sys/bus/virtio/devices/*; do grep -q 0x0005 $d/device && '
+                                '{ readlink $d/driver || echo; }; done').strip().rpartition('/')[2]
+
+    def bind(self, driver, bound=True):
+        """By hand, as an administrator does it."""
+        self.guest.check('for d in /sys/bus/virtio/devices/*; do grep -q 0x0005 $d/device && '
+                         'echo ${d##*/} >/sys/bus/virtio/drivers/%s/%s; done; true'
+                         % (driver, 'bind' if bound else 'unbind'))
+
+
+class LeastAvailable:
+    """Watches MemAvailable in the guest."""
+
+    def __init__(self, guest):
+        self.process = guest.spawn('trap "exit 0" TERM; while :; do grep MemAvailable /proc/meminfo; usleep 20000; done')
+        self.least = None
+        self.process.on_line = self._take
+
+    def _take(self, line, _when):
+        m = re.match(r'MemAvailable:\s+(\d+) kB', line)
+        if m:
+            self.least = min(int(m[1]) << 10, self.least or 1 << 60)
+
+    def end(self):
+        """The least that was seen, in bytes."""
+        self.process.signal(15)
+        self.process.wait(60)
+        return self.least

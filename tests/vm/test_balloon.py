@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# memunplug_balloon.ko by itself: what the hypervisor asks for and what it gets, as QEMU
+# has it, under a workload that checks its memory. Nothing else of ours runs.
+#
+# BALLOON_ROUNDS (3): to half and back. BALLOON_TARGETS (120): targets without sense.
+
+import os
+import random
+import time
+
+import balloon
+from balloon import Balloon, LeastAvailable
+from cases import kernels
+from channel import GuestTimeout
+from scenario import MIB, Workload
+
+FULL = 1024 * MIB
+HALF = FULL // 2
+ROUNDS = int(os.environ.get('BALLOON_ROUNDS', '3'))
+TARGETS = int(os.environ.get('BALLOON_TARGETS', '120'))
+
+
+def _guest(t):
+    """A guest with a balloon that it may not take back, for several cases; and its end at the host."""
+    g = t.shared('balloon', lambda g: Balloon(g, FULL).load(), memory='1G', limit=400 + 20 * ROUNDS + TARGETS,
+                 devices=balloon.device(), product=t.bare())
+    return g, Balloon(g, FULL)
+
+
+@kernels('6.1', '6.12')
+def test_target(t):
+    """to half and back: QEMU's figure is right to the page, its memory falls, contents are right"""
+    g, b = _guest(t)
+    t.equal(b.driver(), balloon.NAME, 'driver')
+    total = g.meminfo('MemTotal')
+    floor = '/sys/module/%s/parameters/floor_mib' % balloon.NAME
+    g.check('echo 32 >' + floor)                # half of this small guest is more than its own floor allows
+    work = Workload(g, size=96 * MIB, share=100, touch=True)
+    full = g.host_memory()[0]
+    g.reset_host_peak()
+    begin = time.monotonic()
+    b.settle(HALF)
+    seconds = time.monotonic() - begin
+    left, peak = g.host_memory()
+    t.note('half in %.1f s: QEMU had %d MiB, has %d, at most %d', seconds, full // MIB, left // MIB, peak // MIB)
+    t.at_most(left, full - HALF * 3 // 4, "QEMU's memory after it")
+    t.equal(total - g.meminfo('MemTotal'), FULL - HALF, 'what the guest lacks')
+    for size in (HALF + 4096, HALF - 3 * MIB - 4096, HALF + 100 * MIB):
+        b.settle(size)
+    b.settle(FULL)
+    for _ in range(ROUNDS - 1):
+        b.settle(HALF)
+        b.settle(FULL)
+    t.equal(g.meminfo('MemTotal'), total, "the guest's memory at the end")
+    checked, bad = work.end()
+    t.at_least(checked, work.pages, 'pages checked')
+    t.equal(bad, 0, 'bad pages')
+    g.check('echo -1 >' + floor)
+    t.true(not any('pages are allocated instead' in line for line in b.log()), 'free memory cannot be taken as it is')
+
+
+@kernels('6.1', '6.12')
+def test_nonsense(t):
+    """whatever the hypervisor asks for: the floor holds, nothing is killed, one line each, no busy loop"""
+    g, b = _guest(t)
+    kills = g.vmstat()['oom_kill']
+    watch = LeastAvailable(g)
+    floor = 168 * MIB                           # that of 512 MiB left; with less it is lower, but never below 72
+    b.ask(1)
+    b.wait_until(lambda actual: actual < FULL - 300 * MIB, 120, 'less')
+    rng = random.Random(5)
+    for i in range(TARGETS):
+        b.ask(rng.choice((1, 4095, 4096, MIB, FULL, FULL - 1, 2 ** 62, HALF + rng.randrange(-8, 8) * MIB)))
+        time.sleep(0.01)
+    b.ask(1)
+    lines = _wait_reason(g, b)
+    least = watch.end()
+    left = b.actual()
+    t.note('the least that was available: %.1f MiB; QEMU has %d MiB left', least / MIB, left // MIB)
+    t.at_least(least, 72 * MIB, 'available memory at its least')
+    t.at_most(least, floor, 'available memory at its least: it is not asked for in earnest')
+    t.equal(g.vmstat()['oom_kill'], kills, 'processes killed')
+    before = _worker_ticks(g)
+    g.check('sleep 2')
+    t.at_most(_worker_ticks(g) - before, 100, 'ticks of kworkers while it is short, in 2 s')
+    t.at_most(len(b.log()) - len(lines), 1, 'lines while nothing changes')
+    b.settle(FULL)
+
+
+def _wait_reason(g, b):
+    """Until the driver's last line says why there is no more: its lines."""
+    for _ in range(120):
+        lines = b.log()
+        if lines and 'more would leave the guest less than its floor' in lines[-1]:
+            return lines
+        g.check('usleep 250000')
+    raise GuestTimeout('no reason is given: %s' % lines[-3:])
+
+
+def _worker_ticks(g):
+    """CPU time that kernel workers used, in ticks of 10 ms."""
+    return int(g.check("cat /proc/[0-9]*/stat 2>/dev/null | awk '/\\(kworker/ { t += $15 } END { print t + 0 }'"))
+
+
+@kernels('6.1', '6.12')
+def test_stats(t):
+    """statistics: the host gets what the guest itself says, again and again"""
+    g, b = _guest(t)
+    told = 0
+    for _ in range(2):
+        told, figures = b.statistics(newer_than=told)
+        t.equal(figures.get('stat-total-memory'), g.meminfo('MemTotal'), 'total')
+        t.at_most(abs(figures['stat-available-memory'] - g.meminfo('MemAvailable')), 32 * MIB, 'available, difference')
+        t.at_least(figures['stat-minor-faults'], 1000, 'faults')
+    t.at_least(len(figures), 10, 'figures')
+
+
+@kernels('6.1', '6.12')
+def test_binding(t):
+    """a device has the driver that the administrator gives it, and each gets back what it gave"""
+    g, b = _guest(t)
+    total = g.meminfo('MemTotal')
+    b.settle(HALF)
+    g.check('modprobe ' + balloon.STOCK)
+    t.equal(b.driver(), balloon.NAME, 'driver after the stock one is loaded')
+    b.bind(balloon.NAME, False)
+    t.equal(b.driver(), '', 'driver')
+    t.equal(g.meminfo('MemTotal'), total, 'memory after it is unbound')
+    b.bind(balloon.STOCK)
+    t.equal(b.driver(), balloon.STOCK, 'driver')
+    b.bind(balloon.STOCK, False)
+    b.bind(balloon.NAME)
+    b.wait(HALF)
+    g.check('rmmod ' + balloon.STOCK)
+    g.check('rmmod ' + balloon.NAME)
+    t.equal(g.meminfo('MemTotal'), total, 'memory after the module is gone')
+    b.load()
+    b.wait(HALF)
+    b.settle(FULL)
+
+
+@kernels('6.1', '6.12')
+def test_suspend(t):
+    """a suspend gives everything back and takes it again after it"""
+    g, b = _guest(t)
+    b.settle(HALF)
+    g.check('echo 0 >/sys/module/suspend/parameters/pm_test_delay; echo devices >/sys/power/pm_test; '
+            'echo freeze >/sys/power/state; echo none >/sys/power/pm_test', 120)
+    b.wait(HALF)
+    b.settle(FULL)
+
+
+@kernels('6.1', '6.12')
+def test_need(t):
+    """where it may: before a process is killed for want of memory, the balloon gives back what it lacks"""
+    g = t.guest(memory='1G', limit=300, product=t.bare(),
+                devices=balloon.device(deflate_on_oom='on', free_page_reporting='on'))
+    b = Balloon(g, FULL)
+    b.load()
+    total = g.meminfo('MemTotal')
+    b.settle(HALF)
+    t.equal(g.meminfo('MemTotal'), total, 'what counts as memory of the guest')
+    work = Workload(g, size=64 * MIB, share=100)
+    free = g.meminfo('MemFree')
+    g.check('mount -o remount,size=95%% /dev/shm && dd if=/dev/zero of=/dev/shm/file bs=1M count=%d' %
+            (free // MIB + 128), 120)
+    left = b.wait_until(lambda actual: actual > HALF + 64 * MIB, 30, 'more than half')
+    t.note('%d MiB free, a file of 128 MiB more: the guest has %d MiB', free // MIB, left // MIB)
+    t.equal(g.vmstat()['oom_kill'], 0, 'processes killed')
+    t.equal(work.end()[1], 0, 'bad pages')
+    g.check('rm /dev/shm/file')
+    b.settle(FULL)
+
+
+@kernels('6.1')
+def test_eject(t):
+    """a DIMM that the balloon has pages of can be ejected: it gives those back, and room for the others"""
+    g = t.guest(memory='768M', dimms=['512M'], limit=300, product=t.bare(), devices=balloon.device())
+    b = Balloon(g, 768 * MIB + 512 * MIB)
+    b.load()
+    t.equal(b.actual(), b.full, 'at first')
+    b.settle(b.full - 700 * MIB)
+    since = g.mark()
+    g.qmp('device_del', id='d1')
+    g.wait_event('DEVICE_DELETED', 120, since, lambda d: d.get('device') == 'd1')
+    b.settle(768 * MIB)
