@@ -5,14 +5,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "source/acpi.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
+/* When the last block of a device has come, the kernel is done with it soon; while it is not, we would have
+ * to wait for it. */
+#define LOOK_DELAY_USEC (1ULL * 1000000ULL)
+
 struct Sources {
         OperationContext *context;
         AcpiSource *acpi;
+        bool acpi_may_come; /* there was no device yet */
+        sd_event_source *look;
 };
 
 DEFINE_CLEANUP(Sources *, sources_free)
@@ -30,24 +37,53 @@ static const char *acpi_reason(int error) {
 }
 
 /* Without the module or ACPI memory devices there is nothing to listen to: noted, not fatal. */
-static int start_acpi(Sources *sources, const Config *config) {
+static int listen_to_acpi(Sources *sources) {
         OperationContext *context = sources->context;
         OperationSource *state = &context->sources[SOURCE_ACPI];
         int r;
 
-        if (!config->source_acpi) {
-                state->reason = "switched off by configuration";
-                return 0;
-        }
         r = acpi_source_new(&sources->acpi, context->event, context->engine, context->queue);
         if (r == -ENOMEM)
                 return r;
         state->active = r >= 0;
-        if (r < 0) {
-                state->reason = acpi_reason(r);
+        state->reason = r < 0 ? acpi_reason(r) : NULL;
+        sources->acpi_may_come = r == -ENODEV;
+        if (r < 0)
                 log_notice("Not listening to ACPI eject requests: %s", state->reason);
-        }
         return 0;
+}
+
+static int start_acpi(Sources *sources, const Config *config) {
+        if (config->source_acpi)
+                return listen_to_acpi(sources);
+        sources->context->sources[SOURCE_ACPI].reason = "switched off by configuration";
+        return 0;
+}
+
+static bool is_busy(const Sources *sources) {
+        const Job *job = queue_current(sources->context->queue);
+
+        return job && !job->unconfirmed;
+}
+
+static int on_look(sd_event_source *timer, uint64_t usec, void *userdata) {
+        Sources *sources = userdata;
+
+        sources->look = sd_event_source_disable_unref(sources->look);
+        if (is_busy(sources)) /* it may eject a device: later */
+                sources_memory_added(sources);
+        else if (sources->acpi)
+                acpi_source_look(sources->acpi);
+        else if (sources->acpi_may_come)
+                (void) listen_to_acpi(sources); /* short of memory: with the next device again */
+        return 0;
+}
+
+/* Blocks of a device come one by one; one look will do. */
+void sources_memory_added(Sources *sources) {
+        sources->look = sd_event_source_disable_unref(sources->look);
+        (void) sd_event_add_time_relative(sources->context->event, &sources->look, CLOCK_MONOTONIC,
+                                          LOOK_DELAY_USEC, 0, on_look, sources); /* or with the next */
 }
 
 int sources_new(Sources **ret, const Config *config, OperationContext *context) {
@@ -72,6 +108,7 @@ void sources_configure(Sources *sources, const Config *config) {
 Sources *sources_free(Sources *sources) {
         if (!sources)
                 return NULL;
+        (void) sd_event_source_disable_unref(sources->look);
         (void) acpi_source_free(sources->acpi);
         free(sources);
         return NULL;

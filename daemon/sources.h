@@ -12,4 +12,6 @@ typedef struct Sources Sources;
 int sources_new(Sources **ret, const Config *config, OperationContext *context);
 /* What of the configuration can change while they are listened to. */
 void sources_configure(Sources *sources, const Config *config);
+/* A memory block came: perhaps of a device that nobody listens to yet. */
+void sources_memory_added(Sources *sources);
 Sources *sources_free(Sources *sources);

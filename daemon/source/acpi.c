@@ -234,6 +234,14 @@ int acpi_source_new(AcpiSource **ret, sd_event *event, Engine *engine, Queue *qu
         return 0;
 }
 
+void acpi_source_look(AcpiSource *source) {
+        int r = hold_gate(source->fd, true);
+
+        if (r < 0)
+                (void) log_warning_errno(r, "Failed to look for new memory devices, ignoring: %s",
+                                         strerror(-r));
+}
+
 AcpiSource *acpi_source_free(AcpiSource *source) {
         if (!source)
                 return NULL;

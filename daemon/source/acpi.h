@@ -13,4 +13,7 @@ typedef struct AcpiSource AcpiSource;
 /* Takes the gate of the engine's module. Errors: -EOPNOTSUPP no module, -ENODEV no ACPI memory devices,
  * -EBUSY somebody else holds the gate. */
 int acpi_source_new(AcpiSource **ret, sd_event *event, Engine *engine, Queue *queue);
+/* Takes over devices, too, that have come since. Only while no device is being ejected: what was released to
+ * the kernel for that would be taken back. */
+void acpi_source_look(AcpiSource *source);
 AcpiSource *acpi_source_free(AcpiSource *source);

@@ -66,10 +66,10 @@ def test_ask(t):
     g = _guest(t)
     _configure(g, g.daemon, CONF + b'[Sources]\nAcpi=ask\n')
     t.true('acpi active, asks an operator' in ctl(g, 'status').out, ctl(g, 'status').out)
-    before = states(g)
 
-    def ask():
-        eject = Eject(g, g.first, measure=False)
+    def ask(dimm='d1'):
+        before = states(g)
+        eject = Eject(g, dimm, measure=False)
         eject.wait_answer(OST_PENDING)
         job = g.link.wait(lambda: [j for j in jobs(g) if j.get('unconfirmed')], 30, 'a job that waits')[0]
         t.equal((job['state'], job['source'], 'memunplugctl confirm %d' % job['id'] in job['reason']),
@@ -82,4 +82,7 @@ def test_ask(t):
     eject, ident = ask()
     r = ctl(g, 'confirm', ident)
     t.equal((r.rc, r.err), (0, ''), 'memunplugctl confirm')
+    eject.wait_deleted(60)
+    eject, ident = ask(g.first)                 # which was plugged when the daemon ran already
+    t.equal(ctl(g, 'confirm', ident).rc, 0, 'memunplugctl confirm')
     eject.wait_deleted(60)
