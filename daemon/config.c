@@ -15,6 +15,7 @@
 #include "config-settings.h"
 #include "util/cleanup.h"
 #include "util/log.h"
+#include "util/message-ids.h"
 #include "util/sysfs.h"
 
 #define FILE_SIZE_MAX (1024U * 1024U)
@@ -31,7 +32,8 @@ static const char *const directories[] = {
 static void __attribute__((format(printf, 3, 4)))
 warn(const char *path, unsigned line, const char *format, ...) {
         char text[512], file_field[PATH_MAX + 16], line_field[32];
-        const char *fields[] = { file_field, line_field, NULL };
+        const char *fields[] = { "MESSAGE_ID=" MEMUNPLUG_MESSAGE_CONFIG_INVALID, file_field, line_field,
+                                 NULL };
         va_list ap;
 
         va_start(ap, format);
