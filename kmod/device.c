@@ -219,3 +219,15 @@ void mu_device_exit(void)
 {
 	misc_deregister(&device_misc);
 }
+
+/**
+ * mu_device_announce - tell user space by a uevent of the misc device
+ * @env: variables of the event, NULL at the end
+ *
+ * Between mu_device_init() and mu_device_exit(), in process context.
+ */
+void mu_device_announce(char *env[])
+{
+	/* Without memory for it nobody hears; they look again by themselves. */
+	kobject_uevent_env(&device_misc.this_device->kobj, KOBJ_CHANGE, env);
+}

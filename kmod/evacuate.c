@@ -70,9 +70,9 @@ static int evacuate_allowed(void)
 }
 
 /*
- * The end of what the next pass can close: a pageblock with reserved pages cannot
- * be isolated. The pass goes up to it or, if it is the first, @ev->from goes on
- * behind it and there is no pass (0).
+ * The end of what the next pass can close: a pageblock with reserved pages, or with
+ * pages that their driver took out of use, cannot be isolated. The pass goes up to it
+ * or, if it is the first, @ev->from goes on behind it and there is no pass (0).
  */
 static unsigned long evacuate_segment(struct evacuation *ev, const struct mu_tally *tally)
 {

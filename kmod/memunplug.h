@@ -123,7 +123,7 @@ void mu_aside_return(struct mu_aside *aside);
  * @first_used: first used page frame, or MU_NO_PFN
  * @first_movable: first movable one, or MU_NO_PFN
  * @first_movable_end: behind the (compound) page that has it
- * @first_reserved: first reserved one, or MU_NO_PFN
+ * @first_reserved: first reserved or offline one, or MU_NO_PFN
  * @slow: movable pages that are locked or under writeback
  */
 struct mu_tally {
@@ -165,9 +165,11 @@ __poll_t mu_gate_poll(struct file *file, poll_table *wait);
 
 /* virtio_mem.c: sizes of virtio-mem devices */
 int mu_virtio_mem(struct memunplug_virtio_mem *arg);
+void mu_virtio_mem_exit(void);
 
 /* device.c */
 int mu_device_init(void);
 void mu_device_exit(void);
+void mu_device_announce(char *env[]);
 
 #endif /* MEMUNPLUG_H */

@@ -55,6 +55,7 @@ err_range:
 
 static void __exit memunplug_exit(void)
 {
+	mu_virtio_mem_exit();
 	mu_device_exit();
 	mu_gate_exit();
 	mu_range_exit();

@@ -54,6 +54,7 @@ static bool survey_in_the_way(const struct mu_page *page)
 	case MEMUNPLUG_CLASS_FREE:
 	case MEMUNPLUG_CLASS_MOVABLE:
 	case MEMUNPLUG_CLASS_BALLOON:
+	case MEMUNPLUG_CLASS_OFFLINE:
 		return false;
 	case MEMUNPLUG_CLASS_HUGETLB:
 		return page->ref_count > 0;
@@ -204,7 +205,8 @@ static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned l
 	out->used += nr;
 	if (out->first_used == MU_NO_PFN)
 		out->first_used = pfn;
-	if (page->class == MEMUNPLUG_CLASS_RESERVED && out->first_reserved == MU_NO_PFN)
+	if ((page->class == MEMUNPLUG_CLASS_RESERVED || page->class == MEMUNPLUG_CLASS_OFFLINE) &&
+	    out->first_reserved == MU_NO_PFN)
 		out->first_reserved = pfn;
 	if (!tally_moves(tally, page, pfn))
 		return;

@@ -2,10 +2,20 @@
 /*
  * What the hypervisor wants of a virtio-mem device and what the device has. Only
  * the bound driver's configuration space says it, and user space cannot read that.
- * It is read and nothing else: the device stays its driver's. It is looked for below
- * the buses that carry virtio devices, so that virtio need not be there at all.
+ * The device stays its driver's: the space is read, and the driver may be told to
+ * read it once more. It is looked for below the buses that carry virtio devices, so
+ * that virtio need not be there at all.
+ *
+ * Nothing in the kernel says that the hypervisor has changed the request, but to the
+ * driver. So a probe sits where the virtio core takes the device's interrupt; that
+ * comes a few times in a machine's life.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/device.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/platform_device.h>
 #include <linux/string.h>
@@ -13,6 +23,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mem.h>
+#include <linux/workqueue.h>
 
 #include "memunplug.h"
 
@@ -21,6 +32,62 @@ struct virtio_mem_search {
 	struct memunplug_virtio_mem *arg;
 	int result;
 };
+
+static void virtio_mem_announce(struct work_struct *work)
+{
+	char *env[2] = { "MEMUNPLUG_EVENT=virtio_mem", NULL };
+
+	mu_device_announce(env);
+}
+
+static DECLARE_WORK(virtio_mem_work, virtio_mem_announce);
+
+/* In interrupt context, before the driver is told. */
+static int virtio_mem_notified(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct virtio_device *vdev = (void *)regs_get_kernel_argument(regs, 0);
+
+	if (vdev->id.device == VIRTIO_ID_MEM)
+		schedule_work(&virtio_mem_work);
+	return 0;
+}
+
+static struct kprobe virtio_mem_probe = {
+	.symbol_name = "virtio_config_changed",
+	.pre_handler = virtio_mem_notified,
+};
+
+static DEFINE_MUTEX(virtio_mem_lock);
+static bool virtio_mem_tried;	/* to register the probe */
+static bool virtio_mem_probed;
+
+/* Not before there is such a device: then the virtio core is there. */
+static void virtio_mem_watch(void)
+{
+	int ret;
+
+	mutex_lock(&virtio_mem_lock);
+	if (!virtio_mem_tried) {
+		virtio_mem_tried = true;
+		ret = register_kprobe(&virtio_mem_probe);
+		virtio_mem_probed = ret == 0;
+		if (ret)
+			pr_notice("requests to virtio-mem devices are not announced: %d\n", ret);
+	}
+	mutex_unlock(&virtio_mem_lock);
+}
+
+/* By the core's own way, looked up: the module does not depend on it. */
+static int virtio_mem_tell_driver(struct virtio_device *vdev)
+{
+	void (*changed)(struct virtio_device *vdev) = symbol_get(virtio_config_changed);
+
+	if (!changed)
+		return -ENODEV;
+	changed(vdev);
+	symbol_put(virtio_config_changed);
+	return 0;
+}
 
 static void virtio_mem_read(struct virtio_device *vdev, struct memunplug_virtio_mem *arg)
 {
@@ -42,6 +109,8 @@ static int virtio_mem_read_bound(struct device *dev, struct memunplug_virtio_mem
 	if (dev->driver && vdev->id.device == VIRTIO_ID_MEM) {
 		virtio_mem_read(vdev, arg);
 		ret = 0;
+		if (arg->flags & MEMUNPLUG_VIRTIO_MEM_RETRY)
+			ret = virtio_mem_tell_driver(vdev);
 	}
 	device_unlock(dev);
 	return ret;
@@ -64,7 +133,7 @@ static int virtio_mem_visit_parent(struct device *dev, void *data)
 }
 
 /**
- * mu_virtio_mem - read a virtio-mem device's sizes
+ * mu_virtio_mem - read a virtio-mem device's sizes, tell its driver
  * @arg: the call's structure
  *
  * Return: 0, -EINVAL, -ENODEV no such device with a driver, or -EBUSY its driver comes
@@ -74,9 +143,22 @@ int mu_virtio_mem(struct memunplug_virtio_mem *arg)
 {
 	struct virtio_mem_search search = { .arg = arg, .result = -ENODEV };
 
-	if (arg->flags || arg->reserved || !memchr(arg->name, 0, sizeof(arg->name)))
+	if ((arg->flags & ~MEMUNPLUG_VIRTIO_MEM_RETRY) || arg->reserved ||
+	    !memchr(arg->name, 0, sizeof(arg->name)))
 		return -EINVAL;
 	if (!bus_for_each_dev(&pci_bus_type, NULL, &search, virtio_mem_visit_parent))
 		bus_for_each_dev(&platform_bus_type, NULL, &search, virtio_mem_visit_parent);
+	if (search.result == 0)
+		virtio_mem_watch();
 	return search.result;
+}
+
+/**
+ * mu_virtio_mem_exit - announce nothing any more; no file is open
+ */
+void mu_virtio_mem_exit(void)
+{
+	if (virtio_mem_probed)
+		unregister_kprobe(&virtio_mem_probe);
+	cancel_work_sync(&virtio_mem_work);
 }

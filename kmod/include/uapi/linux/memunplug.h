@@ -18,7 +18,10 @@
  *            RELEASE hands one device back to the kernel's own eject path.
  *            Closing the file gives everything back, and answers what is open.
  *  VIRTIO_MEM reads what the hypervisor wants of a virtio-mem device, and what the
- *            device has. It changes nothing.
+ *            device has; if asked, it makes the device's driver look at the request
+ *            once more. After its first success, each notification of the
+ *            hypervisor to such a device is announced by a uevent of the misc
+ *            device: action "change", with MEMUNPLUG_EVENT=virtio_mem.
  *
  * All addresses and sizes are bytes of guest physical memory, times are
  * CLOCK_MONOTONIC nanoseconds. Structures may grow at the end: the kernel takes
@@ -174,8 +177,8 @@ struct memunplug_page {
  *
  * Counts are a snapshot taken without locks: advisory. A page is in the way if
  * its class is neither FREE nor MOVABLE (BALLOON pages are movable and are not
- * listed, free HUGETLB pages neither). Errors: EINVAL; EINTR a signal is pending;
- * ENOMEM; EFAULT.
+ * listed, free HUGETLB pages neither; nor are OFFLINE pages, for which their driver
+ * answers). Errors: EINVAL; EINTR a signal is pending; ENOMEM; EFAULT.
  */
 struct memunplug_survey {
 	__u64 start;
@@ -282,16 +285,24 @@ struct memunplug_event {
 	__u32 reserved;
 };
 
+/* memunplug_virtio_mem.flags */
+#define MEMUNPLUG_VIRTIO_MEM_RETRY	(1U << 0)	/* tell the driver to look again */
+
 /**
  * struct memunplug_virtio_mem - sizes of a virtio-mem device (VIRTIO_MEM)
  * @name: in: device name on the virtio bus ("virtio3"), NUL padded
- * @flags: in: 0
+ * @flags: in: MEMUNPLUG_VIRTIO_MEM_* bits
  * @reserved: in: 0
  * @start: out: first byte of the device's region
  * @region_size: out: what it can have at most
  * @block_size: out: granularity of the sizes
  * @requested_size: out: what the hypervisor wants it to have
  * @plugged_size: out: what it has
+ *
+ * A driver that could not give back enough tries again by itself only after 50
+ * seconds, later after up to five minutes. With RETRY it is told that the device's
+ * configuration may have changed, which it may be told at any time; the sizes are
+ * those before it acts.
  *
  * Errors: ENODEV no virtio-mem device of this name has a driver, or it is on a bus
  * other than PCI and platform; EBUSY its driver comes or goes at this moment.
