@@ -15,8 +15,7 @@ static const char *const class_words[16] = {
         [MEMUNPLUG_CLASS_RESERVED] = "reserved",     [MEMUNPLUG_CLASS_SLAB] = "slab",
         [MEMUNPLUG_CLASS_PAGE_TABLE] = "page table", [MEMUNPLUG_CLASS_PINNED] = "pinned",
         [MEMUNPLUG_CLASS_HUGETLB] = "hugetlb",       [MEMUNPLUG_CLASS_HWPOISON] = "hardware-poisoned",
-        [MEMUNPLUG_CLASS_OFFLINE] = "driver-held",   [MEMUNPLUG_CLASS_KERNEL] = "kernel",
-        [MEMUNPLUG_CLASS_UNKNOWN] = "unknown",
+        [MEMUNPLUG_CLASS_KERNEL] = "kernel",         [MEMUNPLUG_CLASS_UNKNOWN] = "unknown",
 };
 
 static int add_blockers(Obstacle *obstacle, const EngineSurvey *survey) {

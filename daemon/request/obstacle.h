@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/engine.h"
+#include "engine/owners.h"
 #include "request/job.h"
 
 typedef struct Obstacle {
@@ -27,3 +28,13 @@ bool obstacle_is_passable(const Obstacle *obstacle);
 JobCause obstacle_cause(const Obstacle *obstacle);
 /* A sentence with numbers, to be freed; NULL: memory is short. */
 char *obstacle_sentence(const Obstacle *obstacle, size_t n_blocks);
+
+/* Names that are known go over to a new list of pages. */
+void blockers_keep_names(const JobBlocker *known, size_t n_known, JobBlocker *blockers, size_t n);
+/* Writes an answer into those it was asked about; pages come back in the order in which they were asked for.
+ */
+void blockers_name(JobBlocker *blockers, size_t n, const OwnersReply *reply);
+bool blockers_all_named(const JobBlocker *blockers, size_t n);
+/* Asks who maps them, at most JOB_BLOCKERS_MAX. As owners_query(). */
+int blockers_ask(sd_event *event, const char *socket_path, const JobBlocker *blockers, size_t n,
+                 uint64_t timeout_usec, OwnersCallback callback, void *userdata, OwnersQuery **ret);

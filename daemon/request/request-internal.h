@@ -77,8 +77,6 @@ void unplug_note_blockers(Request *request, Obstacle *obstacle);
 
 /* culprit.c: ask who owns the pages in the way */
 void culprit_ask(Request *request);
-/* Names that are known for pages of the job go over to a new list of pages. */
-void culprit_keep_names(const Job *job, JobBlocker *blockers, size_t n);
 
 /* restore.c: bring back */
 

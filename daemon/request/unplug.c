@@ -155,7 +155,7 @@ static bool may_drop(const Request *request) {
 void unplug_note_blockers(Request *request, Obstacle *obstacle) {
         Job *job = &request->job;
 
-        culprit_keep_names(job, obstacle->blockers, obstacle->n_blockers);
+        blockers_keep_names(job->blockers, job->n_blockers, obstacle->blockers, obstacle->n_blockers);
         free(job->blockers);
         job->blockers = STEAL_PTR(obstacle->blockers);
         job->n_blockers = obstacle->n_blockers;

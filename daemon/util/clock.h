@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Microseconds by a clock that every kernel has: CLOCK_MONOTONIC, CLOCK_REALTIME. */
+/* Microseconds by a clock that every kernel has: CLOCK_MONOTONIC, CLOCK_REALTIME,
+ * CLOCK_THREAD_CPUTIME_ID. */
 static inline uint64_t clock_now_usec(clockid_t clock) {
         struct timespec ts;
 
