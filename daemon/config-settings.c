@@ -24,6 +24,7 @@
 Config config_default(void) {
         return (Config) {
                 .source_acpi = CONFIG_SOURCE_YES,
+                .source_virtio_mem = true,
                 .virtio_serial = true,
                 .virtio_serial_unplug = CONFIG_SOURCE_YES,
                 .keep_free_bytes = UINT64_MAX,
@@ -75,6 +76,10 @@ static int set_source(ConfigSource *field, ConfigSource standard, const char *va
 
 static int set_acpi(Config *config, const char *value) {
         return set_source(&config->source_acpi, config_default().source_acpi, value);
+}
+
+static int set_virtio_mem(Config *config, const char *value) {
+        return set_bool(&config->source_virtio_mem, config_default().source_virtio_mem, value);
 }
 
 /* What the hypervisor may do by its channel. Each word allows what the one before it does, and more. */
@@ -248,6 +253,7 @@ static int set_protect_nodes(Config *config, const char *value) {
 
 static const ConfigSetting settings[] = {
         { "Sources", "Acpi", set_acpi },
+        { "Sources", "VirtioMem", set_virtio_mem },
         { "Sources", "VirtioSerial", set_virtio_serial },
         { "Policy", "KeepFreeBytes", set_keep_free },
         { "Policy", "ProtectBlocks", set_protect_blocks },

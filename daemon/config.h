@@ -18,6 +18,7 @@ typedef enum ConfigOrder { CONFIG_ORDER_CHEAPEST, CONFIG_ORDER_HIGHEST, CONFIG_O
 
 typedef struct Config {
         ConfigSource source_acpi;       /* [Sources] Acpi= */
+        bool source_virtio_mem;         /* [Sources] VirtioMem= */
         bool virtio_serial;             /* [Sources] VirtioSerial=: anything but no */
         ConfigSource virtio_serial_unplug; /* [Sources] VirtioSerial=: ask, unplug; or neither */
         uint64_t keep_free_bytes;       /* [Policy] KeepFreeBytes=; UINT64_MAX: default floor */

@@ -129,6 +129,7 @@ static void on_uevent(const Uevent *event, void *userdata) {
 
         if (!event || strcmp(event->subsystem, "virtio-ports") == 0)
                 look_for_port(manager);
+        sources_uevent(manager->sources, event);
         if (event && strcmp(event->subsystem, "memory") != 0)
                 return;
         if (event && strncmp(event->devpath, prefix, strlen(prefix)) == 0 &&
@@ -201,8 +202,11 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
                 manager->config = config;
                 policy_apply(&manager->config, manager->hooks, manager->queue, manager->onlining);
-                sources_configure(manager->sources, &manager->config);
                 apply_virtio_serial(manager);
+                r = sources_apply(manager->sources, &manager->config);
+                if (r < 0)
+                        (void) log_warning_errno(r, "Not all sources could be started, ignoring: %s",
+                                                 strerror(-r));
                 config_clear(&old);
         }
         (void) sd_notify(0, "READY=1");

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "source/acpi.h"
+#include "source/virtio-mem.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 
@@ -20,9 +21,12 @@ struct Sources {
         AcpiSource *acpi;
         bool acpi_may_come; /* there was no device yet */
         sd_event_source *look;
+        VirtioMemSource *virtio_mem;
 };
 
 DEFINE_CLEANUP(Sources *, sources_free)
+
+static const char switched_off[] = "switched off by configuration";
 
 static const char *acpi_reason(int error) {
         switch (-error) {
@@ -56,7 +60,7 @@ static int listen_to_acpi(Sources *sources) {
 static int start_acpi(Sources *sources, const Config *config) {
         if (config->source_acpi)
                 return listen_to_acpi(sources);
-        sources->context->sources[SOURCE_ACPI].reason = "switched off by configuration";
+        sources->context->sources[SOURCE_ACPI].reason = switched_off;
         return 0;
 }
 
@@ -86,6 +90,52 @@ void sources_memory_added(Sources *sources) {
                                           LOOK_DELAY_USEC, 0, on_look, sources); /* or with the next */
 }
 
+static char *device_note(const char *device, void *userdata) {
+        const Sources *sources = userdata;
+
+        return sources->virtio_mem ? virtio_mem_source_note(sources->virtio_mem, device) : NULL;
+}
+
+/* Without the module nobody knows what such devices are to give back. */
+static int start_virtio_mem(Sources *sources) {
+        OperationContext *context = sources->context;
+        OperationSource *state = &context->sources[SOURCE_VIRTIO_MEM];
+        int r;
+
+        r = virtio_mem_source_new(&sources->virtio_mem, context->event, context->engine, context->queue,
+                                  context->owners_socket);
+        if (r == -ENOMEM)
+                return r;
+        state->active = r >= 0;
+        state->reason = r == -EOPNOTSUPP ? "the kernel module is not there: drivers are left to themselves"
+                        : r < 0          ? strerror(-r)
+                                         : NULL;
+        return 0;
+}
+
+int sources_apply(Sources *sources, const Config *config) {
+        OperationSource *state = &sources->context->sources[SOURCE_VIRTIO_MEM];
+
+        sources->context->sources[SOURCE_ACPI].asks = config->source_acpi == CONFIG_SOURCE_ASK;
+        if (config->source_virtio_mem)
+                return sources->virtio_mem ? 0 : start_virtio_mem(sources);
+        sources->virtio_mem = virtio_mem_source_free(sources->virtio_mem);
+        *state = (OperationSource) { .reason = switched_off };
+        return 0;
+}
+
+void sources_uevent(Sources *sources, const Uevent *event) {
+        static const char module[] = "/devices/virtual/misc/memunplug";
+
+        if (!sources->virtio_mem)
+                return;
+        if (!event || strcmp(event->subsystem, "virtio") == 0 ||
+            (strcmp(event->action, "change") == 0 && strcmp(event->devpath, module) == 0))
+                virtio_mem_source_notified(sources->virtio_mem);
+        else if (strcmp(event->subsystem, "memory") == 0)
+                virtio_mem_source_blocks_changed(sources->virtio_mem);
+}
+
 int sources_new(Sources **ret, const Config *config, OperationContext *context) {
         CLEANUP(sources_freep) Sources *sources = calloc(1, sizeof(*sources));
         int r;
@@ -93,23 +143,24 @@ int sources_new(Sources **ret, const Config *config, OperationContext *context) 
         if (!sources)
                 return -ENOMEM;
         sources->context = context;
-        sources_configure(sources, config);
+        context->device_note = device_note;
+        context->device_note_userdata = sources;
         r = start_acpi(sources, config);
+        if (r >= 0)
+                r = sources_apply(sources, config);
         if (r < 0)
                 return r;
         *ret = STEAL_PTR(sources);
         return 0;
 }
 
-void sources_configure(Sources *sources, const Config *config) {
-        sources->context->sources[SOURCE_ACPI].asks = config->source_acpi == CONFIG_SOURCE_ASK;
-}
-
 Sources *sources_free(Sources *sources) {
         if (!sources)
                 return NULL;
         (void) sd_event_source_disable_unref(sources->look);
+        (void) virtio_mem_source_free(sources->virtio_mem);
         (void) acpi_source_free(sources->acpi);
+        sources->context->device_note = NULL;
         free(sources);
         return NULL;
 }

@@ -357,6 +357,10 @@ int engine_complete_table(Engine *engine, BlockTable *table) {
         return engine->kmod ? virtio_mem_fill(engine->kmod, engine->root_fd, table) : 0;
 }
 
+int engine_retry_virtio_mem(Engine *engine, const char *device) {
+        return engine->kmod ? kmod_virtio_mem_retry(engine->kmod, device) : -EOPNOTSUPP;
+}
+
 int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
         int error = 0, r;
 

@@ -229,14 +229,24 @@ int kmod_release(const Kmod *kmod, const char *device) {
         return r < 0 ? r : 1;
 }
 
+static int call_virtio_mem(const Kmod *kmod, const char *device, struct memunplug_virtio_mem *call) {
+        if (strlen(device) >= sizeof(call->name))
+                return -ENODEV;
+        memcpy(call->name, device, strlen(device));
+        return kmod->ops->ioctl(kmod->fd, MEMUNPLUG_IOC_VIRTIO_MEM, call);
+}
+
+int kmod_virtio_mem_retry(const Kmod *kmod, const char *device) {
+        struct memunplug_virtio_mem call = { .flags = MEMUNPLUG_VIRTIO_MEM_RETRY };
+
+        return call_virtio_mem(kmod, device, &call);
+}
+
 int kmod_virtio_mem(const Kmod *kmod, const char *device, struct memunplug_virtio_mem *ret) {
         struct memunplug_virtio_mem call = {};
         int r;
 
-        if (strlen(device) >= sizeof(call.name))
-                return -ENODEV;
-        memcpy(call.name, device, strlen(device));
-        r = kmod->ops->ioctl(kmod->fd, MEMUNPLUG_IOC_VIRTIO_MEM, &call);
+        r = call_virtio_mem(kmod, device, &call);
         if (r < 0)
                 return r;
         if (!is_power_of_two(call.block_size) || call.plugged_size > call.region_size ||

@@ -44,6 +44,9 @@ int kmod_used(const Kmod *kmod, uint64_t start, uint64_t size, uint64_t *ret);
 /* The sizes of a bound virtio-mem device ("virtio3"). -ENODEV there is none, -EBUSY not just now, -ENOTTY
  * the module is too old, -EBADMSG it answers nonsense. */
 int kmod_virtio_mem(const Kmod *kmod, const char *device, struct memunplug_virtio_mem *ret);
+/* Changes: tells its driver to look at what is requested once more. Errors as above; -EINVAL the module is
+ * too old for that. */
+int kmod_virtio_mem_retry(const Kmod *kmod, const char *device);
 /* Changes: the device leaves the gate. 1 if it did, 0 if it was not in a gate that is ours. */
 int kmod_release(const Kmod *kmod, const char *device);
 /* Changes: what was released comes back into the gate, which this file must hold. */

@@ -31,6 +31,9 @@ typedef struct EngineSurvey {
 /* Adds what only the module can tell without a look into memory: virtio-mem devices, their blocks and sizes.
  * Nothing without the module. */
 int engine_complete_table(Engine *engine, BlockTable *table);
+/* Changes: a virtio-mem device's driver looks at what is requested once more. Does not wait for it. Errors
+ * as kmod_virtio_mem(); -EOPNOTSUPP without the module. */
+int engine_retry_virtio_mem(Engine *engine, const char *device);
 /* Fills used_bytes and unmovable_bytes of online blocks where they are unknown; with wanted, which goes with
  * table->blocks, of those only. -EOPNOTSUPP without the module. */
 int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted);

@@ -97,6 +97,9 @@ static int fill_one(const Kmod *kmod, BlockTable *table, const char *name) {
         device->target_known = true;
         device->requested_bytes = sizes.requested_size;
         device->plugged_bytes = sizes.plugged_size;
+        device->piece_bytes = kmod_info(kmod)->pageblock_size;
+        if (device->piece_bytes < sizes.block_size)
+                device->piece_bytes = sizes.block_size;
         return 0;
 }
 

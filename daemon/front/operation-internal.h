@@ -80,6 +80,8 @@ int operation_answer_error_number(OperationCall *call, const char *name, const c
 int operation_answer_failure(OperationCall *call, int error, const char *what);
 /* An object with one member, which is taken; NULL if it is NULL. */
 json_object *operation_wrap(const char *key, json_object *value);
+json_object *operation_device(const OperationContext *context, const BlockTable *table, const Device *device,
+                              const GuardPolicy *policy); /* with what its source says as the reason */
 bool operation_sink_is_full(const OperationCall *call);
 
 /* The groups. Each answers, or leaves the call open; a negative errno: no answer could be given. */

@@ -5,6 +5,7 @@
 
 #include "front/json.h"
 #include "front/operation-internal.h"
+#include "util/json-text.h"
 #include "util/json.h"
 
 /* The first block with this index or a higher one, or NULL. */
@@ -30,6 +31,21 @@ static const Job *job_from(const Queue *queue, uint64_t id) {
         return NULL;
 }
 
+json_object *operation_device(const OperationContext *context, const BlockTable *table, const Device *device,
+                              const GuardPolicy *policy) {
+        CLEANUP(json_putp) json_object *o = json_from_device(table, device, policy);
+        CLEANUP(freep) char *note = NULL;
+
+        if (o && context->device_note)
+                note = context->device_note(device->name, context->device_note_userdata);
+        if (note) {
+                json_object_object_del(o, "reason");
+                if (json_add(o, "reason", json_text_new(note)) < 0)
+                        return NULL;
+        }
+        return STEAL_PTR(o);
+}
+
 /* 1 and the next item, with the position behind it; 0 there is none; -ENOMEM. */
 static int next_item(OperationCall *call, const BlockTable *table, const GuardPolicy *policy,
                      json_object **ret) {
@@ -45,7 +61,7 @@ static int next_item(OperationCall *call, const BlockTable *table, const GuardPo
         } else if (call->list == OPERATION_LIST_DEVICES) {
                 if (call->position >= table->n_devices)
                         return 0;
-                item = json_from_device(table, &table->devices[call->position++], policy);
+                item = operation_device(call->context, table, &table->devices[call->position++], policy);
                 item = operation_wrap("device", item);
         } else {
                 const Job *job = job_from(call->context->queue, call->position);

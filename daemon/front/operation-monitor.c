@@ -118,7 +118,8 @@ static void devices_tell(OperationCall *call, const BlockTable *table, const Gua
                 const Device *device = &table->devices[i];
 
                 if (!find_device(call->devices, call->n_devices, device->name))
-                        (void) tell(call, "device", "device", json_from_device(table, device, policy));
+                        (void) tell(call, "device", "device",
+                                    operation_device(call->context, table, device, policy));
         }
         (void) devices_remember(call, table); /* or told again next time */
 }

@@ -66,13 +66,36 @@ static int add_sources(json_object *o, const OperationContext *context) {
         return r;
 }
 
-static int add_health(json_object *o, const OperationContext *context, int table_error) {
+/* A line for each device of which a source has something to say. */
+static int add_device_notes(json_object *health, const OperationContext *context, const BlockTable *table) {
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && context->device_note && i < table->n_devices; i++) {
+                CLEANUP(freep) char *note = NULL, *text = NULL;
+                const char *name = table->devices[i].name;
+
+                note = context->device_note(name, context->device_note_userdata);
+                if (!note)
+                        continue;
+                if (asprintf(&text, "%s: %s", name, note) < 0) {
+                        text = NULL;
+                        return -ENOMEM;
+                }
+                r = append(health, json_text_new(text));
+        }
+        return r;
+}
+
+static int add_health(json_object *o, const OperationContext *context, const BlockTable *table,
+                      int table_error) {
         json_object *health = json_object_new_array();
         int r;
 
         r = json_add(o, "health", health);
         for (const char *const *note = context->health; r >= 0 && note && *note; note++)
                 r = append(health, json_text_new(*note));
+        if (r >= 0 && table_error >= 0)
+                r = add_device_notes(health, context, table);
         if (r >= 0 && table_error < 0) {
                 CLEANUP(freep) char *text = NULL;
 
@@ -119,6 +142,6 @@ int operation_get_status(OperationCall *call) {
         if (r >= 0 && job)
                 r = json_add(o, "job", json_from_job(job));
         if (r >= 0)
-                r = add_health(o, context, error);
+                r = add_health(o, context, table, error);
         return operation_answer(call, r < 0 ? NULL : STEAL_PTR(o));
 }

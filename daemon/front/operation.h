@@ -60,6 +60,9 @@ typedef struct OperationContext {
         const char *version;
         const char *hypervisor;       /* or NULL */
         OperationSource sources[_SOURCE_MAX]; /* but the operator, who is always heard */
+        /* What a source says of a device: why it gives back less than was asked. Owned by the caller. */
+        char *(*device_note)(const char *device, void *userdata); /* or NULL */
+        void *device_note_userdata;
         const char *const *health;    /* NULL-terminated notes, or NULL */
         bool hypervisor_may_change;   /* by its own channel, if it has one */
         bool hypervisor_is_asked_back; /* what it asks for there waits for an operator */

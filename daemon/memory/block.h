@@ -61,9 +61,10 @@ typedef struct Device {
         uint64_t online_bytes;
         int node;                 /* of its first block */
         bool ejectable;           /* the firmware can take it away */
-        bool target_known;        /* virtio-mem, with the module: the two below are filled in */
+        bool target_known;        /* virtio-mem, with the module: the three below are filled in */
         uint64_t requested_bytes; /* what the hypervisor wants it to have */
         uint64_t plugged_bytes;   /* what it has */
+        uint64_t piece_bytes;     /* in which its driver gives back */
 } Device;
 
 typedef struct Node {

@@ -71,6 +71,17 @@ def test_Acpi():
     equal(reason(), before)
 
 
+def test_VirtioMem():
+    def reason():
+        return [s.get("reason") for s in json.loads(ctl("status", "-j").out)["sources"]
+                if s["source"] == "virtio_mem"][0]
+    before = reason()
+    configure("Sources", "VirtioMem=no")
+    until(lambda: "switched off" in reason(), "VirtioMem=no")
+    configure("Sources")
+    until(lambda: reason() == before, "back from VirtioMem=no")
+
+
 def test_KeepFreeBytes():
     effect("Policy", "KeepFreeBytes=64G", "plan", "128M", says="Cannot be done")
 

@@ -136,6 +136,7 @@ static int fake_virtio_mem(struct memunplug_virtio_mem *call) {
                 return fake_module->virtio_mem_error;
         if (strcmp(call->name, fake_module->virtio_mem.name) != 0)
                 return -ENODEV;
+        fake_module->n_retries += call->flags == MEMUNPLUG_VIRTIO_MEM_RETRY;
         *call = fake_module->virtio_mem;
         return 0;
 }

@@ -30,6 +30,7 @@ typedef struct FakeModule {
         struct memunplug_survey survey;     /* if survey.size: answered as it is */
         struct memunplug_page pages[8];
         struct memunplug_virtio_mem virtio_mem; /* for the name in it */
+        uint32_t n_retries;                 /* its driver was told */
 } FakeModule;
 
 extern FakeModule *fake_module;

@@ -205,6 +205,10 @@ static void test_virtio_mem(void **state) {
         assert_int_equal(sizes.requested_size, 0);
         assert_int_equal(sizes.plugged_size, 300 << 20);
         assert_int_equal(kmod_virtio_mem(kmod, "virtio4", &sizes), -ENODEV);
+        assert_int_equal(fake_module->n_retries, 0);
+        assert_int_equal(kmod_virtio_mem_retry(kmod, "virtio3"), 0);
+        assert_int_equal(fake_module->n_retries, 1);
+        assert_int_equal(kmod_virtio_mem_retry(kmod, "virtio4"), -ENODEV);
         assert_int_equal(kmod_virtio_mem(kmod, "a-name-that-is-far-too-long", &sizes), -ENODEV);
         answer->plugged_size = good.region_size + 1;
         assert_int_equal(kmod_virtio_mem(kmod, "virtio3", &sizes), -EBADMSG);

@@ -68,6 +68,7 @@ static void check_device(const BlockTable *table) {
         assert_true(device->target_known && !device->ejectable);
         assert_int_equal(device->requested_bytes, 0);
         assert_int_equal(device->plugged_bytes, 300 << 20);
+        assert_true(device->piece_bytes == fake_module->info.pageblock_size && device->piece_bytes > 0);
         for (size_t i = 0; i < table->n_blocks; i++)
                 assert_int_equal(table->blocks[i].device, i < 4 ? BLOCK_DEVICE_NONE : i < 7 ? 0 : 1);
 }

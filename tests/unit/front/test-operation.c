@@ -62,6 +62,28 @@ static void test_status(void **state) {
                                "error\"]"));
 }
 
+static char *note_of(const char *device, void *userdata) {
+        Test *t = userdata;
+
+        return strcmp(device, t->queue.table.devices[0].name) == 0 ? strdup("requested 0B, and so on") : NULL;
+}
+
+static void test_device_note(void **state) {
+        Test *t = *state;
+        char health[128];
+
+        t->context.device_note = note_of;
+        t->context.device_note_userdata = t;
+        t->context.sources[SOURCE_VIRTIO_MEM].active = true;
+        assert_int_equal(run(t, "GetStatus", NULL, false), 0);
+        (void) snprintf(health, sizeof(health), "\"health\":[\"%s: requested 0B, and so on\"]",
+                        t->queue.table.devices[0].name);
+        assert_true(log_has(t, health));
+        assert_true(log_has(t, "{\"source\":\"virtio_mem\",\"active\":true},{\"source\":\"operator\""));
+        assert_int_equal(run(t, "ListDevices", NULL, true), 0);
+        assert_true(log_has(t, "\"reason\":\"requested 0B, and so on\""));
+}
+
 static void test_expected_more(void **state) {
         static const char *const names[] = { "ListBlocks", "ListDevices", "ListJobs", "Monitor" };
         Test *t = *state;
@@ -460,6 +482,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, operation_setup, operation_teardown)
                 TEST(test_table),
                 TEST(test_status),
+                TEST(test_device_note),
                 TEST(test_expected_more),
                 TEST(test_list_blocks),
                 TEST(test_list_others),

@@ -29,6 +29,9 @@ struct Engine {
         unsigned n_evacuate, n_offline, n_online, n_eject, n_surveys; /* calls */
         bool owners_silent;                       /* nobody answers who owns a page */
         unsigned n_owners;                        /* questions */
+        const char *target;                       /* a device that the hypervisor wants smaller; or NULL */
+        uint64_t requested_bytes, plugged_bytes;
+        unsigned n_retries;                       /* its driver was told */
         uint32_t stuck[FAKE_BLOCKS_MAX];
         size_t n_stuck;
         EngineReleasedCallback released;
