@@ -1,11 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# virtio-mem: the sizes that the daemon shows are those that QEMU itself tells.
+# virtio-mem: the sizes that the daemon shows are those that QEMU itself tells; a request that the guest's driver
+# cannot meet is explained, and met soon after what held it is gone. Left to itself the driver tries again after
+# 50 seconds. The cases go on from one another in one guest.
+
+import re
+import signal
+import time
 
 from cases import kernels
-from scenario import Holder, ctl, varlink
+from scenario import Holder, Workload, ctl, jobs, varlink
 
 SIZE = 512 << 20
+PINS = 32                                       # few: the driver tries each piece five times, and that takes it long
+CONF = '/etc/memunplug/memunplugd.conf'
 
 
 def _host(g):
@@ -14,46 +22,169 @@ def _host(g):
     return d['requested-size'], d['size'], d['memaddr']
 
 
-def _request(g, size, plugged):
-    """Asks the guest's driver, and waits until the device has that much by the hypervisor's own event."""
+def _ask(g, size):
+    """The hypervisor wants the device to have this much: when, and the mark of the events from then on."""
     since = g.mark()
     g.qmp('qom-set', {'path': '/machine/peripheral/v1', 'property': 'requested-size', 'value': size})
-    g.wait_event('MEMORY_DEVICE_SIZE_CHANGE', 120, since, lambda d: d['size'] == plugged)
+    return time.monotonic(), since
+
+
+def _wait_size(g, since, ready, timeout=120):
+    """Until the device has a size, by the hypervisor's own event: when that was."""
+    return g.wait_event('MEMORY_DEVICE_SIZE_CHANGE', timeout, since, lambda d: ready(d['size']))['monotonic']
+
+
+def _wait_idle(g):
+    """Until the driver has given up: the device keeps its size."""
+    last = 0, None
+    for _ in range(60):
+        size = _host(g)[1]
+        last = (last[0] + 1 if size == last[1] else 0), size
+        if last[0] == 4:
+            return
+        g.check('sleep 1')
+
+
+def _plug(g):
+    _wait_size(g, _ask(g, SIZE)[1], lambda size: size == SIZE)
 
 
 def _shown(g):
-    found = [r['device'] for r in varlink(g, 'ListDevices', more=True)]
-    return [(d.get('requestedBytes'), d.get('pluggedBytes')) for d in found if d['kind'] == 'virtio_mem'], found
+    """The device as the daemon shows it."""
+    return next(r['device'] for r in varlink(g, 'ListDevices', more=True) if r['device']['kind'] == 'virtio_mem')
+
+
+def _source(g):
+    return next(s for s in varlink(g, 'GetStatus')['sources'] if s['source'] == 'virtio_mem')
+
+
+def _jobs(g):
+    return [j for j in jobs(g) if j['source'] == 'virtio_mem']
+
+
+def _guest(t):
+    t.need_product()
+
+    def prepare(g):
+        g.check('modprobe virtio_mem')
+        _plug(g)
+        address = _host(g)[2]
+        g.ranges = '%#x-%#x' % (address, address + SIZE)
+        g.daemon = g.start_daemon()
+    return t.shared('virtio-mem', prepare, chained=True, memory='1536M', trixie=True, limit=280,
+                    devices=['-object', 'memory-backend-ram,id=m1,size=%d' % SIZE,
+                             '-device', 'virtio-mem-pci,id=v1,memdev=m1,requested-size=0'])
 
 
 @kernels('6.1', '6.12')
 def test_sizes(t):
-    """a virtio-mem device's requested and plugged size are shown as QEMU has them, also while they differ"""
-    t.need_product()
-    g = t.guest(memory='1536M', trixie=True, limit=280,
-                devices=['-object', 'memory-backend-ram,id=m1,size=%d' % SIZE,
-                         '-device', 'virtio-mem-pci,id=v1,memdev=m1,requested-size=0'])
-    g.check('modprobe virtio_mem')
-    _request(g, SIZE, SIZE)
-    address = _host(g)[2]
-    holder = Holder(g, '%#x-%#x' % (address, address + SIZE))
-    g.start_daemon()
-    shown, found = _shown(g)
-    t.equal(shown, [(SIZE, SIZE)], 'sizes')
+    """a virtio-mem device's requested and plugged size are shown as QEMU has them"""
+    g = _guest(t)
+    device = _shown(g)
+    t.equal((device['requestedBytes'], device['pluggedBytes']), (SIZE, SIZE), 'sizes')
     t.equal(_host(g)[:2], (SIZE, SIZE), "QEMU's")
+    found = [r['device'] for r in varlink(g, 'ListDevices', more=True)]
     t.true(not any('requestedBytes' in d for d in found if d['kind'] != 'virtio_mem'), 'others have none')
+    t.equal(_source(g)['active'], True, 'the source')
     r = ctl(g, 'devices')
     t.true(r.rc == 0 and 'REQUESTED' in r.out and 'PLUGGED' in r.out, 'memunplugctl devices: %s' % r.out)
-    # what is held stays plugged while the hypervisor wants all of it
-    since = g.mark()
-    g.qmp('qom-set', {'path': '/machine/peripheral/v1', 'property': 'requested-size', 'value': 0})
-    g.wait_event('MEMORY_DEVICE_SIZE_CHANGE', 120, since, lambda d: d['size'] < SIZE)
-    for _ in range(30):                 # the driver goes on meanwhile, and the table may be a second old
-        before, (shown, _found), after = _host(g), _shown(g), _host(g)
-        if before == after and shown == [after[:2]]:
+
+
+@kernels('6.1', '6.12')
+def test_shortfall(t):
+    """a request that held pages stand against is explained at once: sizes, class, block and who has them"""
+    g = _guest(t)
+    g.work = Workload(g, g.ranges, share=10, seed=23)
+    g.holder = Holder(g, g.ranges, pages=PINS)
+    begin = time.monotonic()
+    _shown(g)
+    call = time.monotonic() - begin             # a call alone, on this host at this moment
+    asked, since = _ask(g, 0)
+    reason = ''
+    while 'pinned' not in reason and time.monotonic() - asked < 60:
+        reason = _shown(g).get('reason', '')
+    seconds = time.monotonic() - asked
+    t.note('explained after %.1f s (a call alone takes %.1f s): %s', seconds, call, reason)
+    t.true(reason.startswith('requested 0B, plugged ') and ', because ' in reason, 'reason: %s' % reason)
+    m = re.search(r' for (\d+)s,', reason)
+    age = int(m[1]) if m else 0
+    # Calls are slow here: what counts is since when the service has known.
+    t.at_most(seconds - age, 3 + 3 * call, 'seconds to the explanation')
+    _wait_size(g, since, lambda size: size < SIZE)
+
+    def named():
+        health = [h for h in varlink(g, 'GetStatus')['health'] if 'requested 0B' in h]
+        return [h for h in health if 'pid %d' % g.holder.pid in h]
+    g.link.wait(named, 30, "the holder's name in health", lambda: 'log: %s; owners: %s' % (
+        g.daemon.err[-2000:], g.run('cat /run/owners.log').out))
+    t.note(named()[0])
+    for _ in range(30):                         # the driver goes on meanwhile, and the table may be a second old
+        before, device, after = _host(g), _shown(g), _host(g)
+        if before == after and (device['requestedBytes'], device['pluggedBytes']) == after[:2]:
             break
         g.check('sleep 1')
-    t.equal(shown, [after[:2]], 'sizes while pages are held')
-    t.equal(shown[0][0], 0, 'requested')
-    t.at_least(shown[0][1], holder.pages * 4096, 'plugged')
-    t.note('%d pages held: requested 0, plugged %d MiB', holder.pages, shown[0][1] >> 20)
+    t.equal((device['requestedBytes'], device['pluggedBytes']), after[:2], 'sizes while pages are held')
+    t.at_least(device['pluggedBytes'], g.holder.pages * 4096, 'plugged')
+
+
+@kernels('6.1', '6.12')
+def test_helped(t):
+    """when the pages are let go, the driver is told, and the request is met in seconds; contents stay"""
+    g = _guest(t)
+    _wait_idle(g)
+    plugged, told = _host(g)[1], g.daemon.err.count('Told the driver')
+    since, begin = g.mark(), time.monotonic()
+    g.holder.end()
+    seconds = _wait_size(g, since, lambda size: size == 0, 100) - begin
+    told = g.daemon.err.count('Told the driver') - told
+    t.note('%d MiB met %.1f s after the release, told %d times; jobs: %s', plugged >> 20, seconds, told,
+           [(j['state'], j['removedBytes'] >> 20, j.get('reason')) for j in _jobs(g)])
+    t.at_least(told, 1, 'times that the driver was told')
+    t.at_most(seconds, 30, 'seconds from the release to the last byte')
+    t.true(not any('requested 0B' in h for h in varlink(g, 'GetStatus')['health']), 'health')
+    t.equal(g.work.end()[1], 0, 'bad pages')
+
+
+@kernels('6.1')
+def test_offline_only(t):
+    """a driver that takes only what is offline: a job of source virtio_mem empties the blocks and takes them offline"""
+    g = _guest(t)
+    parameter = '/sys/module/virtio_mem/parameters/unplug_online'
+    g.check('echo N >' + parameter)
+    _plug(g)
+    work = Workload(g, g.ranges, share=10, seed=29)
+    asked, since = _ask(g, 0)
+    seconds = _wait_size(g, since, lambda size: size == 0) - asked
+    ours = [(j['state'], j['operation'], j['removedBytes'] >> 20, j.get('reason')) for j in _jobs(g)]
+    t.note('met after %.1f s; jobs: %s', seconds, ours)
+    t.true(ours and ours[-1][:2] == ('done', 'unplug'), 'jobs of virtio_mem: %s; log: %s' % (ours, g.daemon.err[-3000:]))
+    t.equal(work.end()[1], 0, 'bad pages')
+    g.check('echo Y >' + parameter)
+
+
+@kernels('6.1')
+def test_switched_off(t):
+    """with VirtioMem=no nothing is explained nor helped; a reload with yes helps at once"""
+    g = _guest(t)
+    g.put(CONF, '[Sources]\nVirtioMem=no\n', 0o644)
+    g.daemon.signal(signal.SIGHUP)
+    g.link.wait(lambda: not _source(g)['active'], 30, 'the source to be off')
+    t.true('switched off' in _source(g)['reason'], 'the source: %s' % _source(g))
+    before = (len(_jobs(g)), g.daemon.err.count('Told the driver'))
+    _plug(g)
+    holder = Holder(g, g.ranges, pages=PINS)
+    since = _ask(g, 0)[1]
+    _wait_size(g, since, lambda size: size < SIZE)
+    _wait_idle(g)
+    t.true('requested' not in _shown(g).get('reason', ''), 'the device: %s' % _shown(g))
+    holder.end()
+    g.check('sleep 4')
+    left = _host(g)[1]
+    t.at_least(left, 1, 'plugged, with nobody to help')
+    t.equal((len(_jobs(g)), g.daemon.err.count('Told the driver')), before, 'jobs, and times that the driver was told')
+    since, begin = g.mark(), time.monotonic()
+    g.put(CONF, '[Sources]\nVirtioMem=yes\n', 0o644)
+    g.daemon.signal(signal.SIGHUP)
+    seconds = _wait_size(g, since, lambda size: size == 0, 100) - begin
+    t.note('%d MiB met %.1f s after the reload', left >> 20, seconds)
+    t.at_most(seconds, 30, 'seconds from the reload to the last byte')
