@@ -113,6 +113,24 @@ int pages_touch_all(void) {
         return 0;
 }
 
+int page_physical(const char *address, uint64_t *ret) {
+        off_t offset = (off_t) ((uintptr_t) address / PAGE_BYTES * sizeof(uint64_t));
+        int fd = open("/proc/self/pagemap", O_RDONLY|O_CLOEXEC);
+        uint64_t entry = 0;
+        ssize_t n;
+
+        if (fd < 0)
+                return -errno;
+        n = pread(fd, &entry, sizeof entry, offset);
+        close(fd);
+        if (n != sizeof entry)
+                return -EIO;
+        if (!(entry & PAGEMAP_PRESENT))
+                return -ENOENT;
+        *ret = (entry & PAGEMAP_PFN) * PAGE_BYTES;
+        return *ret == 0 ? -EPERM : 0;
+}
+
 static char *chunk_new(void) {
         char *chunk = mmap(NULL, CHUNK_BYTES, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
 

@@ -48,6 +48,9 @@ bool pages_one_in(uint64_t physical, void *one_in);
  */
 int pages_capture(const Ranges *ranges, uint64_t bytes, page_filter_t filter, void *userdata, Pages *ret);
 
+/* Where a mapped page of this process is. 0, -ENOENT nowhere, or another negative errno. */
+int page_physical(const char *address, uint64_t *ret);
+
 /* Writes to all free memory and gives it back: the hypervisor has then backed all of it. */
 int pages_touch_all(void);
 

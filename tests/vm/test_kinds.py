@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Pages of every kind that moves in a way of its own, all in the memory of one DIMM: its blocks are emptied and
+# taken offline, and each kind is read back. What a kind is, the kernel's own flags say.
+
+import re
+import signal
+
+from cases import kernels
+from scenario import isolated_blocks, states, used_pages, varlink
+
+KINDS = ('anon', 'thp', 'mlocked', 'ksm', 'hugetlb', 'tmpfs', 'clean', 'dirty', 'swapcache')
+DISKS = '''
+set -e; modprobe zram num_devices=2; modprobe crc32c_generic; modprobe ext4
+echo 64M >/sys/block/zram0/disksize; mkswap /dev/zram0 >/dev/null; swapon /dev/zram0
+echo 32M >/sys/block/zram1/disksize; mke2fs -b 4096 /dev/zram1 >/dev/null 2>&1; mount -t ext4 /dev/zram1 /mnt
+echo 0 >/proc/sys/vm/dirty_writeback_centisecs; echo 100000 >/proc/sys/vm/dirty_expire_centisecs
+'''
+
+
+def _guest(t):
+    t.need_product()
+
+    def prepare(g):
+        g.check(DISKS)
+        g.add_dimm('256M')
+        g.ranges = g.dimm_range('d1')
+        start, size = g.dimms()['d1']
+        g.blocks = list(range(start >> 27, (start + size) >> 27))
+        g.daemon = g.start_daemon()
+    return t.shared('kinds', prepare, memory='1G', trixie=True, limit=240)
+
+
+def _unplug(t, g):
+    job = varlink(g, 'Unplug', {'blocks': g.blocks}, more=True, timeout=120)[-1]['job']
+    t.true(job['state'] == 'done', 'the job: %s; log: %s' % (job, g.daemon.err[-2000:]))
+    t.equal({states(g)[b] for b in g.blocks}, {'offline'}, 'states of the blocks')
+
+
+def _replug(t, g):
+    job = varlink(g, 'Replug', {'blocks': g.blocks}, more=True, timeout=120)[-1]['job']
+    t.equal((job['state'], {states(g)[b] for b in g.blocks}), ('done', {'online'}), 'the way back')
+    t.equal(isolated_blocks(g), 0, 'isolated pageblocks')
+
+
+@kernels('6.1', '6.12')
+def test_all(t):
+    """huge, merged, locked, swap-cached pages and page cache, clean and dirty: all leave, with their contents"""
+    g, made, checked = _guest(t), {}, {}
+    process = g.spawn(['kinds', '--range=' + g.ranges, '--files=/mnt'])
+
+    def take(line, _when):
+        m = re.match(r'kind (\w+) pages (\d+) inside (\d+) marked (\d+)', line)
+        if m:
+            made[m[1]] = tuple(map(int, m.groups()[1:]))
+        m = re.match(r'kind (\w+) bad (\d+) inside (\d+)', line)
+        if m:
+            checked[m[1]] = tuple(map(int, m.groups()[1:]))
+    process.on_line = take
+    process.wait_line('^ready', 120)
+    for kind in KINDS:
+        t.true(kind in made, 'kinds made: %s' % made)
+        pages, inside, marked = made[kind]
+        t.at_least(inside, pages // 2, 'pages of kind %s in the DIMM' % kind)
+        t.at_least(marked, inside // 2, 'of %d pages in the DIMM, those of kind %s' % (inside, kind))
+    used, before = used_pages(g, g.ranges), g.vmstat()
+    _unplug(t, g)
+    moved = g.vmstat()['pgmigrate_success'] - before['pgmigrate_success']
+    t.note('%d pages used, %d migrations (%.3f per used page); in the DIMM and marked: %s', used, moved, moved / used,
+           ', '.join('%s %d %d' % (k, *made[k][1:]) for k in KINDS))
+    process.signal(signal.SIGUSR1)
+    process.wait_line('^checked', 120)
+    for kind in KINDS:
+        t.equal(checked.get(kind), (0, 0), 'kind %s: bad pages, and pages left in the DIMM' % kind)
+    process.signal(signal.SIGTERM)
+    t.equal(process.wait(60).rc, 0, 'exit status')
+    _replug(t, g)
+
+
+@kernels('6.1')
+def test_hwpoison(t):
+    """a page that the hardware is said to have lost stops nothing: the blocks go, and come back"""
+    g = _guest(t)
+    r = g.run(['kinds', '--poison', '--range=' + g.ranges])
+    t.equal(r.rc, 0, 'exit status of kinds --poison: ' + r.err)
+    address = int(re.match(r'poisoned (0x[0-9a-f]+)', r.out)[1], 16)
+    classes = {c['class']: c['bytes'] for c in varlink(g, 'Explain', {'block': address >> 27})['classes']}
+    t.equal(classes.get('hwpoison'), 4096, 'classes of the block: %s' % classes)
+    _unplug(t, g)
+    _replug(t, g)
