@@ -2,7 +2,9 @@
 /*
  * All calls at once, with good and bad arguments, while memory is allocated, given back
  * and taken offline: only documented errnos, no byte changed, nothing left isolated.
- * The numbers are the same in every run; what meets what is not.
+ * Callers are killed in the midst of calls, and files closed with whatever they hold. The
+ * numbers are the same in every run; what meets what is not. MEMUNPLUG_STORM_SECONDS says
+ * for how long (default 8).
  */
 
 #define _GNU_SOURCE
@@ -22,7 +24,8 @@
 #include "kmod_test.h"
 #include "pages.h"
 
-#define STORM_USEC 8000000ULL
+#define STORM_SECONDS 8
+#define KILL_USEC 300000                        /* between the deaths of callers */
 #define CALLERS 3
 #define CHURN_BYTES (48UL << 20)
 
@@ -114,6 +117,15 @@ static bool one_gate(int fd, Dice *dice) {
         }
 }
 
+static bool one_virtio_mem(int fd, Dice *dice) {
+        struct memunplug_virtio_mem v = { .flags = roll(dice, 2) ? MEMUNPLUG_VIRTIO_MEM_RETRY : roll_flags(dice) };
+
+        (void) snprintf(v.name, sizeof v.name, "virtio%u", (unsigned) roll(dice, 8));
+        if (roll(dice, 8) == 0)
+                memset(v.name, 'v', sizeof v.name);
+        return ALLOWED(call(fd, MEMUNPLUG_IOC_VIRTIO_MEM, &v), -EINVAL, -ENODEV, -EBUSY);
+}
+
 /* A command number and bytes of no meaning: refused, or harmless. */
 static bool one_random(int fd, Dice *dice) {
         static uint64_t bytes[2048];
@@ -145,8 +157,11 @@ static bool caller(const Machine *m, unsigned number, uint64_t end) {
                 case 16 ... 25:
                         ok = one_survey(fd, m, &dice);
                         break;
-                case 26 ... 40:
+                case 26 ... 37:
                         ok = one_gate(fd, &dice);
+                        break;
+                case 38 ... 40:
+                        ok = one_virtio_mem(fd, &dice);
                         break;
                 default:
                         ok = one_random(fd, &dice);
@@ -197,17 +212,52 @@ static bool toggle_block(const Machine *m, uint64_t end) {
         return ok;
 }
 
+/* Callers that live for a moment: what they are in when they die is given back. */
+static bool killer(const Machine *m, uint64_t end) {
+        unsigned kills = 0;
+
+        for (; now_usec() < end; kills++) {
+                pid_t pid = fork();
+                int status;
+
+                if (pid == 0)
+                        _exit(caller(m, CALLERS + kills, end) ? EXIT_SUCCESS : EXIT_FAILURE);
+                if (!CHECK(pid > 0))
+                        return false;
+                usleep(KILL_USEC);
+                kill(pid, SIGKILL);
+                if (!CHECK(waitpid(pid, &status, 0) == pid) ||
+                    !CHECK(WIFSIGNALED(status) || WEXITSTATUS(status) == EXIT_SUCCESS))
+                        return false;
+        }
+        note("killed %u callers", kills);
+        return true;
+}
+
+static bool play(const Machine *m, unsigned part, uint64_t end) {
+        switch (part) {
+        case CALLERS:
+                return churn(end);
+        case CALLERS + 1:
+                return toggle_block(m, end);
+        case CALLERS + 2:
+                return killer(m, end);
+        }
+        return caller(m, part, end);
+}
+
 static bool test_storm(const Machine *m) {
-        uint64_t end = now_usec() + STORM_USEC;
+        const char *seconds = getenv("MEMUNPLUG_STORM_SECONDS");
+        uint64_t end = now_usec() + (seconds ? strtoull(seconds, NULL, 10) : STORM_SECONDS) * 1000000;
         struct memunplug_info info;
         bool ok = true;
 
         fflush(stdout);
-        for (unsigned i = 0; i < CALLERS + 2; i++) {
+        for (unsigned i = 0; i < CALLERS + 3; i++) {
                 pid_t pid = fork();
 
                 if (pid == 0) {
-                        bool good = i < CALLERS ? caller(m, i, end) : i == CALLERS ? churn(end) : toggle_block(m, end);
+                        bool good = play(m, i, end);
 
                         fflush(stdout);
                         _exit(good ? EXIT_SUCCESS : EXIT_FAILURE);
