@@ -274,9 +274,10 @@ const uint32_t *engine_stuck_blocks(const Engine *engine, size_t *ret_n) {
         return engine->stuck;
 }
 
-static void fill_usage(Block *block, uint64_t used, uint64_t unmovable) {
-        block->used_bytes = used;
-        block->unmovable_bytes = unmovable;
+static void fill_usage(Block *block, const EngineSurvey *survey) {
+        block->used_bytes = survey->used_bytes;
+        block->unmovable_bytes = survey->unmovable_bytes;
+        block->huge_bytes = survey->class_bytes[MEMUNPLUG_CLASS_HUGETLB];
 }
 
 /* Adds one part of a block to the whole; keeps the first blockers only. */
@@ -375,7 +376,7 @@ int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
                         continue;
                 r = survey_range(engine->kmod, block->address, table->block_size, NULL, 0, &survey);
                 if (r == 0)
-                        fill_usage(block, survey.used_bytes, survey.unmovable_bytes);
+                        fill_usage(block, &survey);
                 else if (error == 0)
                         error = r;
         }

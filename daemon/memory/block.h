@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The memory blocks and devices of this machine, read once from sysfs into a table
- * that does not change afterwards except for usage, which a survey fills in. */
+/* The memory blocks and devices of this machine, read once into a table. Only usage is filled in later. */
 #pragma once
 
 #include <errno.h>
@@ -48,8 +47,10 @@ typedef struct Block {
         BlockState state;
         Zone zone;                /* of an online block; of an offline one its default zone */
         int node;                 /* -1: unknown */
+        bool crash_kernel;        /* reserved in part, as far as that is shown */
         uint64_t used_bytes;      /* BLOCK_USAGE_UNKNOWN without a survey */
         uint64_t unmovable_bytes; /* part of used_bytes; BLOCK_USAGE_UNKNOWN likewise */
+        uint64_t huge_bytes;      /* part of used_bytes: pages of hugetlb, free ones of its pools too */
 } Block;
 
 typedef struct Device {

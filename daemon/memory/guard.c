@@ -66,6 +66,8 @@ Verdict guard_verdict(const Block *block, const GuardPolicy *policy) {
         if (index_list_contains(policy->protected_blocks, policy->n_protected, block->index) ||
             is_on_protected_node(block, policy))
                 return VERDICT_GUARDED;
+        if (block->crash_kernel)
+                return VERDICT_GUARDED;
         if (block->zone == ZONE_NONE || block->zone == ZONE_DEVICE)
                 return VERDICT_UNMOVABLE;
         if (block->zone != ZONE_MOVABLE && !policy->try_kernel_zones)
@@ -81,6 +83,8 @@ static int guarded_reason(const Block *block, const GuardPolicy *policy, char **
         if (is_on_protected_node(block, policy))
                 return sentence(ret, "on node %d, which is protected by the configuration (ProtectNodes=)",
                                 block->node);
+        if (block->crash_kernel)
+                return sentence(ret, "holds memory that is reserved for a crash kernel (crashkernel=)");
         return sentence(ret,
                         "in zone %s, where the kernel keeps its own data; only zone Movable is tried "
                         "(TryKernelZones=)",
@@ -305,11 +309,18 @@ static bool zones_have_room(const GuardPolicy *policy, const Removal *removal) {
         return removal_room_bytes(removal) >= need_outside(policy, removal, removal_move_bytes(removal));
 }
 
+static bool huge_pages_fit(const Removal *removal) {
+        uint64_t needed, free_bytes;
+
+        return huge_pools_fit(removal->room->huge, removal->room->n_huge, removal->huge_bytes, &needed,
+                              &free_bytes);
+}
+
 /* What is used inside has to find room outside: by the machine's sum, and by what each zone can take. Swap
  * does not count: to make room by swapping is what the workload would feel. */
 bool guard_has_room(const GuardPolicy *policy, const Removal *removal) {
         return removal->remove_bytes == 0 ||
-               (removal->room->available_bytes >= removal_lost(removal) &&
+               (huge_pages_fit(removal) && removal->room->available_bytes >= removal_lost(removal) &&
                 available_outside(removal) >= need_outside(policy, removal, removal->move_bytes) &&
                 zones_have_room(policy, removal));
 }
@@ -339,6 +350,18 @@ static void swap_text(const MemoryRoom *room, char ret[64]) {
                                 format_size(room->swap_free_bytes, size));
 }
 
+static int huge_reason(const Removal *removal, char **ret) {
+        char need[FORMAT_SIZE_MAX], have[FORMAT_SIZE_MAX];
+        uint64_t needed, free_bytes;
+
+        (void) huge_pools_fit(removal->room->huge, removal->room->n_huge, removal->huge_bytes, &needed,
+                              &free_bytes);
+        return sentence(ret,
+                        "needs %s free in gigantic huge pages, which move to nothing else, has %s (see "
+                        "/sys/kernel/mm/hugepages)",
+                        format_size(needed, need), format_size(free_bytes, have));
+}
+
 int guard_room(const GuardPolicy *policy, const Removal *removal, char **ret_reason) {
         const bool by_zones = !zones_have_room(policy, removal);
         const uint64_t moves = by_zones ? removal_move_bytes(removal) : removal->move_bytes;
@@ -350,6 +373,8 @@ int guard_room(const GuardPolicy *policy, const Removal *removal, char **ret_rea
                 *ret_reason = NULL;
                 return 0;
         }
+        if (!huge_pages_fit(removal))
+                return huge_reason(removal, ret_reason);
         where = where_text(removal, by_zones ? removal_room_bytes(removal) : available_outside(removal),
                            by_zones);
         if (!where)

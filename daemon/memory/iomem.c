@@ -100,6 +100,13 @@ static int add_range(IomemMap *map, size_t *allocated, const Line *line, const L
         return 0;
 }
 
+static void add_crash(IomemMap *map, const Line *line) {
+        if (line->last == 0 || map->n_crash >= IOMEM_CRASH_MAX) /* kept from us; or no kernel's */
+                return;
+        map->crash[map->n_crash].start = line->start;
+        map->crash[map->n_crash++].last = line->last;
+}
+
 static int compare_ranges(const void *a, const void *b) {
         const IomemRange *x = a, *y = b;
 
@@ -134,6 +141,8 @@ int iomem_parse(const char *text, size_t n, IomemMap *ret) {
                         return -EBADMSG;
                 parents[line.level] = line;
                 depth = line.level + 1;
+                if (name_is(&line, "Crash kernel"))
+                        add_crash(&map, &line);
                 if (line.level == 0)
                         continue;
                 if (name_is(&line, "System RAM (virtio_mem)"))
@@ -154,6 +163,13 @@ int iomem_parse(const char *text, size_t n, IomemMap *ret) {
 void iomem_map_clear(IomemMap *map) {
         free(map->ranges);
         *map = (IomemMap) {};
+}
+
+bool iomem_map_has_crash_kernel(const IomemMap *map, uint64_t start, uint64_t size) {
+        for (size_t i = 0; i < map->n_crash; i++)
+                if (map->crash[i].last >= start && map->crash[i].start < start + size)
+                        return true;
+        return false;
 }
 
 const IomemRange *iomem_map_find(const IomemMap *map, uint64_t start, uint64_t size) {

@@ -26,7 +26,7 @@ int removal_new(Removal *ret, const MemoryRoom *room) {
 }
 
 void removal_reset(Removal *removal) {
-        removal->remove_bytes = removal->move_bytes = 0;
+        removal->remove_bytes = removal->move_bytes = removal->huge_bytes = 0;
         if (removal->zones)
                 memset(removal->zones, 0, removal->room->n_zones * sizeof(*removal->zones));
 }
@@ -56,6 +56,7 @@ static void count(Removal *removal, const Block *block, uint64_t block_size, uin
 
         removal->remove_bytes += sign * block_size;
         removal->move_bytes += sign * used;
+        removal->huge_bytes += sign * block->huge_bytes;
         if (!loss)
                 return;
         loss->used_bytes += sign * used;

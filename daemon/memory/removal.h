@@ -16,6 +16,7 @@ typedef struct Removal {
         const MemoryRoom *room; /* borrowed */
         uint64_t remove_bytes;
         uint64_t move_bytes;    /* the known part of what is used inside */
+        uint64_t huge_bytes;    /* in huge pages of hugetlb */
         ZoneLoss *zones;        /* in the order of room->zones; owned, NULL: not known */
 } Removal;
 

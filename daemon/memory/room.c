@@ -84,6 +84,8 @@ int memory_room_read(int root_fd, MemoryRoom *ret) {
                 r = meminfo_parse(text, &room);
         if (r >= 0)
                 r = read_zones(root_fd, &room);
+        if (r >= 0)
+                r = huge_pools_read(root_fd, room.huge, &room.n_huge);
         if (r < 0)
                 return r == -EFBIG ? -EBADMSG : r;
         *ret = room;

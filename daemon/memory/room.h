@@ -4,6 +4,7 @@
 #pragma once
 
 #include "memory/block.h"
+#include "memory/hugepage.h"
 
 /* A zone that has memory, from /proc/zoneinfo. */
 typedef struct ZoneRoom {
@@ -24,6 +25,8 @@ typedef struct MemoryRoom {
         uint64_t swap_free_bytes;
         ZoneRoom *zones;          /* sorted by node and zone; owned */
         size_t n_zones;           /* 0: not known */
+        HugePool huge[HUGE_POOLS_MAX];
+        size_t n_huge;
         uint64_t promised_bytes;  /* will move into some zone, not yet seen in any */
 } MemoryRoom;
 

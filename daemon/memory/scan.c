@@ -215,6 +215,8 @@ static int read_blocks(Scan *scan) {
                         return r;
                 if (r == 0)
                         continue;
+                block->crash_kernel = iomem_map_has_crash_kernel(&scan->iomem, block->address,
+                                                                 table->block_size);
                 r = find_owner(scan, block);
                 if (r < 0)
                         return r;

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The words of block attributes, names of folders, and /proc/meminfo. */
+/* The words of block attributes, names of folders, /proc/meminfo and
+ * /proc/pressure/memory. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "memory/block-text.h"
+#include "memory/pressure.h"
 #include "memory/room.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         char *text = malloc(size + 1);
+        PressureText pressure;
         MemoryRoom room;
         BlockState state;
         uint64_t bytes;
@@ -31,6 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         (void) numbered_name_parse(text, "memory", &number);
         (void) acpi_memory_name_is_valid(text);
         (void) meminfo_parse(text, &room);
+        if (pressure_parse(text, &pressure) >= 0 && pressure.avg10 >= 10100)
+                abort();
         free(text);
         return 0;
 }

@@ -62,6 +62,9 @@ static void test_blocks(void **state) {
         check(table, 43, &policy, VERDICT_GUARDED, "on node 3, which is protected by the configuration (");
         block_table_find(table, 43)->node = -1; /* not known: no reason to protect it */
         check(table, 43, &policy, VERDICT_MOVABLE, NULL);
+        block_table_find(table, 43)->crash_kernel = true;
+        check(table, 43, &policy, VERDICT_GUARDED, "reserved for a crash kernel (crashkernel=)");
+        block_table_find(table, 43)->crash_kernel = false;
         block_table_find(table, 40)->state = BLOCK_ABSENT;
         check(table, 40, &policy, VERDICT_ABSENT, "not there");
         block_table_find(table, 43)->zone = ZONE_DEVICE;

@@ -48,6 +48,28 @@ static void test_devices(void **state) {
         assert_null(iomem_map_find(&map, 0x140000000, 0x8000000));
 }
 
+static void test_crash_kernel(void **state) {
+        IomemMap map;
+
+        assert_int_equal(parse("00100000-bfffffff : System RAM\n"
+                               "  01000000-0180ffff : Kernel code\n"
+                               "  a8000000-afffffff : Crash kernel\n"
+                               "100000000-23fffffff : System RAM\n"
+                               "  22f000000-22fffffff : Crash kernel\n"
+                               "  230000000-230ffffff : Crash kernels\n"
+                               "  00000000-00000000 : Crash kernel\n",
+                               &map),
+                         0);
+        assert_int_equal(map.n_crash, 2);
+        assert_true(iomem_map_has_crash_kernel(&map, 0xa8000000, 0x8000000));
+        assert_true(iomem_map_has_crash_kernel(&map, 0xafffffff, 1));
+        assert_false(iomem_map_has_crash_kernel(&map, 0xa0000000, 0x8000000));
+        assert_false(iomem_map_has_crash_kernel(&map, 0xb0000000, 0x8000000));
+        assert_true(iomem_map_has_crash_kernel(&map, 0x228000000, 0x8000000));
+        assert_false(iomem_map_has_crash_kernel(&map, 0x230000000, 0x8000000));
+        iomem_map_clear(&map);
+}
+
 static void test_hidden(void **state) {
         IomemMap map;
 
@@ -101,7 +123,7 @@ static void test_odd_parents(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_devices),
+                cmocka_unit_test(test_devices), cmocka_unit_test(test_crash_kernel),
                 cmocka_unit_test(test_hidden),
                 cmocka_unit_test(test_refuses),
                 cmocka_unit_test(test_odd_parents),

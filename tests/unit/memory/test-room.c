@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "memory/guard.h"
+#include "memory/pressure.h"
 #include "memory/zoneinfo.h"
 #include "table.h"
 #include "tree.h"
@@ -320,11 +321,129 @@ static void test_sentences(void **state) {
                    "needs 256M free on node 1, has 0B (0B would have to move, 0B is kept in reserve, no swap is free)");
 }
 
+static void test_pressure(void **state) {
+        static const struct {
+                const char *text;
+                int avg10; /* negative: an error */
+                uint64_t total;
+        } cases[] = {
+                { "some avg10=0.31 avg60=0.12 avg300=0.02 total=58761459\nfull avg10=0.00", 31, 58761459 },
+                { "some avg10=100.00 avg60=0.00 avg300=0.00 total=0", 10000, 0 },
+                { "some avg10=34.05 avg60=0.00 avg300=0.00 total=18446744073709551615\n", 3405, UINT64_MAX },
+                { "", -1, 0 },
+                { "full avg10=0.00 avg60=0.00 avg300=0.00 total=0", -1, 0 },
+                { "some avg10=101.00 avg60=0.00 avg300=0.00 total=0", -1, 0 },
+                { "some avg10=1.5 avg60=0.00 avg300=0.00 total=0", -1, 0 },
+                { "some avg10=1.500 avg60=0.00 avg300=0.00 total=0", -1, 0 },
+                { "some avg10=1 avg60=0.00 avg300=0.00 total=0", -1, 0 },
+                { "some avg10=-1.00 avg60=0.00 avg300=0.00 total=0", -1, 0 },
+                { "some avg10=1.00 avg60=0.00 total=0", -1, 0 },
+                { "some avg10=1.00 avg60=0.00 avg300=0.00", -1, 0 },
+                { "some avg10=1.00 avg60=0.00 avg300=0.00 total=", -1, 0 },
+                { "some avg10=1.00 avg60=0.00 avg300=0.00 total=1x", -1, 0 },
+                { "some avg10=1.00 avg60=0.00 avg300=0.00 total=18446744073709551616", -1, 0 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                PressureText found = { .avg10 = 7 };
+                int r = pressure_parse(cases[i].text, &found);
+
+                if (r != (cases[i].avg10 < 0 ? -EBADMSG : 0))
+                        fail_msg("%d for '%s'", r, cases[i].text);
+                assert_int_equal(found.avg10, r < 0 ? 7 : cases[i].avg10);
+                assert_true(r < 0 || found.total_usec == cases[i].total);
+        }
+}
+
+static void test_huge_names(void **state) {
+        static const struct {
+                const char *name;
+                uint64_t bytes; /* 0: an error */
+        } cases[] = {
+                { "hugepages-2048kB", UINT64_C(2) << 20 },
+                { "hugepages-1048576kB", UINT64_C(1) << 30 },
+                { "hugepages-0kB", 0 },
+                { "hugepages-2048", 0 },
+                { "hugepages-2048kBx", 0 },
+                { "hugepages--1kB", 0 },
+                { "hugepages-kB", 0 },
+                { "hugepages-18446744073709551615kB", 0 },
+                { "hugepages-111111111111111111111111111kB", 0 },
+                { "pages-2048kB", 0 },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                uint64_t bytes = 0;
+
+                assert_int_equal(huge_pool_name_parse(cases[i].name, &bytes),
+                                 cases[i].bytes ? 0 : -EBADMSG);
+                assert_true(bytes == cases[i].bytes);
+        }
+}
+
+static void test_huge_pools(void **state) {
+        HugePool pools[HUGE_POOLS_MAX];
+        Tree tree = tree_new();
+        size_t n = 7;
+
+        assert_int_equal(huge_pools_read(tree.fd, pools, &n), 0);
+        assert_int_equal(n, 0); /* a kernel without */
+        tree_write(&tree, "3\n", "sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages");
+        tree_write(&tree, "1\n", "sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages");
+        tree_write(&tree, "0\n", "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+        tree_write(&tree, "0\n", "sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages");
+        tree_write(&tree, "many\n", "sys/kernel/mm/hugepages/hugepages-64kB/nr_hugepages");
+        assert_int_equal(huge_pools_read(tree.fd, pools, &n), 0);
+        assert_int_equal(n, 1);
+        assert_true(pools[0].gigantic);
+        assert_true(pools[0].total_bytes == 3072 * MIB && pools[0].free_bytes == 1024 * MIB);
+        tree_remove(&tree);
+}
+
+/* MiB: a pool of 2 MiB pages and one of 1 GiB pages, and what of the blocks is huge. */
+static void test_huge_guard(void **state) {
+        static const struct {
+                uint64_t small, giant, giant_free, huge, needed;
+                bool fits;
+        } cases[] = {
+                { 0, 0, 0, 0, 0, true },
+                { 512, 0, 0, 512, 0, true },           /* new ones are made */
+                { 0, 2048, 0, 128, 128, false },       /* a block within one that is in use */
+                { 0, 2048, 1024, 1024, 1024, true },   /* that is free outside, or itself */
+                { 0, 2048, 1024, 1152, 1152, false },
+                { 512, 2048, 0, 512, 0, true },        /* may all be small ones */
+                { 512, 2048, 0, 640, 128, false },     /* cannot all be */
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                MemoryRoom room = { .total_bytes = 8192 * MIB, .available_bytes = 8192 * MIB, .n_huge = 2 };
+                Removal removal = { .room = &room, .remove_bytes = 2048 * MIB,
+                                    .move_bytes = 1536 * MIB, .huge_bytes = cases[i].huge * MIB };
+                GuardPolicy policy = {};
+                uint64_t needed, free_bytes;
+                char *reason;
+
+                room.huge[0] = (HugePool) { 2 * MIB, cases[i].small * MIB, 0, false };
+                room.huge[1] = (HugePool) { 1024 * MIB, cases[i].giant * MIB, cases[i].giant_free * MIB, true };
+                assert_int_equal(huge_pools_fit(room.huge, 2, removal.huge_bytes, &needed, &free_bytes),
+                                 cases[i].fits);
+                assert_true(needed == cases[i].needed * MIB && free_bytes == cases[i].giant_free * MIB);
+                assert_int_equal(guard_room(&policy, &removal, &reason), 0);
+                assert_int_equal(!reason, cases[i].fits);
+                if (i == 4)
+                        assert_string_equal(reason, "needs 1.1G free in gigantic huge pages, which move to nothing "
+                                                    "else, has 1G (see /sys/kernel/mm/hugepages)");
+                free(reason);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_meminfo),      cmocka_unit_test(test_zoneinfo),
                 cmocka_unit_test(test_bad_zoneinfo), cmocka_unit_test(test_removal),
                 cmocka_unit_test(test_dropping),     cmocka_unit_test(test_sentences),
+                cmocka_unit_test(test_pressure),      cmocka_unit_test(test_huge_names),
+                cmocka_unit_test(test_huge_pools),    cmocka_unit_test(test_huge_guard),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
