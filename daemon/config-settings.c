@@ -18,6 +18,8 @@
 #define DEADLINE_MAX (7 * 86400 * SECOND)
 #define PER_GIB_MAX (3600 * SECOND)
 #define RETRY_DELAY_MAX (600 * SECOND)
+#define PAUSE_MIN SECOND
+#define PAUSE_MAX (86400 * SECOND)
 #define HOOK_TIMEOUT_MIN (SECOND / 10)
 #define HOOK_TIMEOUT_MAX (600 * SECOND)
 
@@ -28,6 +30,8 @@ Config config_default(void) {
                 .virtio_serial = true,
                 .virtio_serial_unplug = CONFIG_SOURCE_YES,
                 .keep_free_bytes = UINT64_MAX,
+                .pressure_limit = 20,
+                .pressure_pause_usec = 30 * SECOND,
                 .keep_node_memory = true,
                 .online_ratio = 3,
                 .deadline_usec = 60 * SECOND,
@@ -116,6 +120,37 @@ static int set_keep_free(Config *config, const char *value) {
                 return -ERANGE;
         config->keep_free_bytes = bytes;
         return 0;
+}
+
+/* "20%", "20", or "off". */
+static int set_pressure_limit(Config *config, const char *value) {
+        uint64_t percent = config_default().pressure_limit;
+        size_t n = strlen(value);
+        char digits[8] = "";
+        int r = 0;
+
+        if (strcmp(value, "off") == 0 || strcmp(value, "no") == 0) {
+                config->pressure_limit = 0;
+                return 0;
+        }
+        if (n > 0 && value[n - 1] == '%')
+                n--;
+        if (n >= sizeof(digits))
+                return -EINVAL;
+        memcpy(digits, value, n);
+        if (*value)
+                r = parse_u64(digits, 10, &percent);
+        if (r < 0)
+                return r;
+        if (percent == 0 || percent > 100)
+                return -ERANGE;
+        config->pressure_limit = (uint32_t) percent;
+        return 0;
+}
+
+static int set_pressure_pause(Config *config, const char *value) {
+        return set_duration(&config->pressure_pause_usec, config_default().pressure_pause_usec, PAUSE_MIN,
+                            PAUSE_MAX, value);
 }
 
 static int set_try_kernel_zones(Config *config, const char *value) {
@@ -258,6 +293,8 @@ static const ConfigSetting settings[] = {
         { "Policy", "KeepFreeBytes", set_keep_free },
         { "Policy", "ProtectBlocks", set_protect_blocks },
         { "Policy", "ProtectNodes", set_protect_nodes },
+        { "Policy", "PressureLimit", set_pressure_limit },
+        { "Policy", "PressurePauseSec", set_pressure_pause },
         { "Policy", "TryKernelZones", set_try_kernel_zones },
         { "Policy", "KeepNodeMemory", set_keep_node_memory },
         { "Policy", "OnlinePolicy", set_online_policy },

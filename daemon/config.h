@@ -26,6 +26,8 @@ typedef struct Config {
         size_t n_protected_blocks;
         uint32_t *protected_nodes;      /* [Policy] ProtectNodes=; sorted */
         size_t n_protected_nodes;
+        uint32_t pressure_limit;        /* [Policy] PressureLimit=, percent; 0: off */
+        uint64_t pressure_pause_usec;   /* [Policy] PressurePauseSec= */
         bool try_kernel_zones;          /* [Policy] TryKernelZones= */
         bool keep_node_memory;          /* [Policy] KeepNodeMemory= */
         bool online_movable;            /* [Policy] OnlinePolicy=movable */

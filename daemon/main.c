@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* memunplugd: arguments, signals, privileges, then the manager. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include "front/serial.h"
 #include "manager.h"
+#include "memory/pressure.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 #include "util/privilege.h"
@@ -23,6 +25,7 @@ static ManagerOptions arg_options = {
         .listen = "/run/memunplug/org.memunplug",
         .state = "var/lib/memunplug",
         .port = SERIAL_PORT_NAME,
+        .pressure_fd = -1,
 };
 static const char *arg_user = NULL;
 
@@ -131,6 +134,14 @@ static int block_signals(void) {
         return 0;
 }
 
+/* Until Linux 6.5 a trigger takes CAP_SYS_RESOURCE, which is soon gone; the file keeps the right to it. */
+static void open_pressure(void) {
+        CLEANUP(closep) int root = open(arg_options.root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (root >= 0)
+                arg_options.pressure_fd = openat(root, PRESSURE_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+}
+
 int main(int argc, char **argv) {
         CLEANUP(manager_freep) Manager *manager = NULL;
         int r;
@@ -143,6 +154,7 @@ int main(int argc, char **argv) {
                 (void) log_error_errno(r, "Failed to block signals: %s", strerror(-r));
                 return EXIT_FAILURE;
         }
+        open_pressure();
         r = privilege_drop(arg_user);
         if (r < 0) {
                 (void) log_error_errno(r, "Failed to drop privileges: %s", strerror(-r));

@@ -22,6 +22,7 @@
 #include "front/serial.h"
 #include "front/varlink.h"
 #include "manager.h"
+#include "memory/doctor.h"
 #include "policy.h"
 #include "request/onlining.h"
 #include "request/queue.h"
@@ -251,6 +252,18 @@ static int open_journal(Manager *manager) {
         return 0;
 }
 
+/* What the doctor would say of the kernel belongs to the state, too. */
+static int look_at_kernel(Manager *manager) {
+        CLEANUP(findings_clear) Findings findings = {};
+        int r = doctor_version(&findings, manager->root_fd);
+
+        for (size_t i = 0; r >= 0 && i < findings.n; i++) {
+                add_health(manager, "%s: Linux %s", findings.items[i].message, findings.items[i].value);
+                log_warning("%s: Linux %s", findings.items[i].message, findings.items[i].value);
+        }
+        return r;
+}
+
 static int start_engine(Manager *manager) {
         static const char *const fields[] = { "MESSAGE_ID=" MEMUNPLUG_MESSAGE_ENGINE_SYSFS, NULL };
         int r;
@@ -276,6 +289,9 @@ static int start_queue(Manager *manager) {
         policy = policy_from_config(&manager->config, manager->hooks);
         r = queue_new(&manager->queue, manager->event, manager->root_fd, manager->engine, manager->journal,
                       &policy);
+        if (r >= 0)
+                r = queue_watch_pressure(manager->queue, manager->root_fd,
+                                         steal_fd(&manager->options.pressure_fd));
         if (r >= 0)
                 r = queue_observe(manager->queue, on_job, manager, &manager->slot);
         if (r >= 0)
@@ -380,6 +396,8 @@ static int manager_start(Manager *manager) {
         if (r >= 0)
                 r = open_journal(manager);
         if (r >= 0)
+                r = look_at_kernel(manager);
+        if (r >= 0)
                 r = start_engine(manager);
         if (r >= 0)
                 r = start_queue(manager);
@@ -431,6 +449,7 @@ Manager *manager_free(Manager *manager) {
         (void) sd_event_unref(manager->event);
         (void) close_fd(manager->state_fd);
         (void) close_fd(manager->root_fd);
+        (void) close_fd(manager->options.pressure_fd);
         config_clear(&manager->config);
         for (size_t i = 0; i < HEALTH_MAX; i++)
                 free(manager->health[i]);

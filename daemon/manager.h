@@ -13,6 +13,7 @@ typedef struct ManagerOptions {
         const char *device;      /* the module's node; NULL: never use it */
         const char *state;       /* directory of the journal */
         const char *port;        /* name of the hypervisor's virtio-serial port; NULL: never use it */
+        int pressure_fd;         /* of /proc/pressure/memory, opened with more rights, or -1; taken over */
 } ManagerOptions;
 
 int manager_new(Manager **ret, const ManagerOptions *options);

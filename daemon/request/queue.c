@@ -5,34 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "request/aftercare.h"
-#include "request/inventory.h"
-#include "request/observers.h"
-#include "request/queue.h"
+#include "request/queue-internal.h"
 #include "request/report.h"
-#include "request/request-list.h"
 #include "util/cleanup.h"
 
 /* At the end workers that are stuck get this long to come back. */
 #define SHUTDOWN_PATIENCE_USEC (5ULL * 1000000ULL)
 #define GIB (1024ULL * 1024ULL * 1024ULL)
-
-struct Queue {
-        sd_event *event;
-        Engine *engine;
-        Journal *journal;
-        QueuePolicy policy;
-        RequestList requests;  /* queued, active and ended */
-        uint32_t last_id;
-        sd_event_source *wake; /* deferred: start what can start, forget old history */
-        Inventory *inventory;
-        Aftercare *aftercare;
-        sd_event_source *patience; /* at shutdown: for stuck workers */
-        Observers observers;
-        bool shutting_down;
-        void (*idle)(void *userdata);
-        void *idle_userdata;
-};
 
 DEFINE_CLEANUP(Queue *, queue_free)
 DEFINE_CLEANUP(Plan *, plan_free)
@@ -154,13 +133,16 @@ static bool is_idle(const Queue *queue) {
 static int on_wake(sd_event_source *source, void *userdata) {
         Queue *queue = userdata;
 
-        for (size_t i = 0; i < queue->requests.n; i++) {
+        for (size_t i = 0; !queue->held_why && i < queue->requests.n; i++) {
                 if (request_list_count(&queue->requests, request_is_active) >= QUEUE_ACTIVE_MAX)
                         break;
-                if (request_may_start(queue->requests.items[i]))
+                if (request_may_start(queue->requests.items[i]) &&
+                    !queue_pressure_holds(queue, queue->requests.items[i]))
                         (void) start_request(queue, queue->requests.items[i]);
         }
         trim_history(queue);
+        if (request_list_count(&queue->requests, request_is_under_way) == 0)
+                queue_pressure_attend(queue, false);
         if (queue->shutting_down && queue->idle && is_idle(queue)) {
                 void (*idle)(void *) = queue->idle;
 
@@ -170,7 +152,7 @@ static int on_wake(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static void wake(Queue *queue) {
+void queue_wake(Queue *queue) {
         (void) sd_event_source_set_enabled(queue->wake, SD_EVENT_ONESHOT); /* fails only on a bad argument */
 }
 
@@ -185,13 +167,14 @@ static void request_changed(Request *request, RequestChange change, uint32_t blo
                 observers_tell(&queue->observers, QUEUE_JOB_CHANGED, job, block);
                 return;
         case REQUEST_PROGRESS:
+                queue_pressure_progress(queue, request);
                 observers_tell(&queue->observers, QUEUE_JOB_CHANGED, job, block);
                 return;
         case REQUEST_STATE:
                 inventory_job_changed(queue->inventory, job);
                 if (job_state_is_final(job->state)) {
                         observers_tell(&queue->observers, QUEUE_JOB_ENDED, job, 0);
-                        wake(queue);
+                        queue_wake(queue);
                         return;
                 }
                 observers_tell(&queue->observers, QUEUE_JOB_CHANGED, job, 0);
@@ -209,6 +192,7 @@ static RequestContext request_context(Queue *queue) {
                 .retry_max_delay_usec = queue->policy.retry_max_delay_usec,
                 .owners_socket = queue->policy.owners_socket,
                 .hooks = queue->policy.hooks,
+                .pause_usec = queue->policy.pause_usec,
                 .table = fresh_table,
                 .changed = request_changed,
                 .userdata = queue,
@@ -252,7 +236,8 @@ static int accept_demand(Queue *queue, const Demand *demand, const Plan *plan, c
         report_accepted(request_job(request));
         *ret = request_job(request);
         observers_tell(&queue->observers, QUEUE_JOB_NEW, *ret, 0);
-        wake(queue);
+        queue_pressure_attend(queue, true);
+        queue_wake(queue);
         return 0;
 }
 
@@ -272,6 +257,8 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
                 return -ESHUTDOWN;
         if (request_list_count(&queue->requests, request_is_under_way) >= QUEUE_PENDING_MAX)
                 return refuse_demand(demand, CAUSE_BUSY, strdup("too many jobs are under way already"), ret);
+        if (queue->held_why)
+                return refuse_demand(demand, CAUSE_BUSY, strdup(queue->held_why), ret);
         if (needs_confirmation(queue, demand) &&
             request_list_count(&queue->requests, request_is_unconfirmed) >= QUEUE_UNCONFIRMED_MAX)
                 return refuse_demand(demand, CAUSE_BUSY,
@@ -315,7 +302,7 @@ JobCause queue_confirm(Queue *queue, uint32_t id) {
         if (!request_is_unconfirmed(request))
                 return CAUSE_BUSY;
         request_confirm(request);
-        wake(queue);
+        queue_wake(queue);
         return CAUSE_NONE;
 }
 
@@ -343,7 +330,7 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
         Queue *queue = userdata;
 
         queue->patience = sd_event_source_disable_unref(queue->patience);
-        wake(queue);
+        queue_wake(queue);
         return 0;
 }
 
@@ -359,7 +346,7 @@ static void on_released(const EngineBlock *blocks, size_t n, void *userdata) {
                         aftercare_add(queue->aftercare, &blocks[i], 1);
         }
         queue_invalidate_table(queue);
-        wake(queue);
+        queue_wake(queue);
 }
 
 static void on_aftercare_changed(uint32_t block, void *userdata) {
@@ -367,7 +354,7 @@ static void on_aftercare_changed(uint32_t block, void *userdata) {
 }
 
 static void on_aftercare_idle(void *userdata) {
-        wake(userdata);
+        queue_wake(userdata);
 }
 
 static int take_up(Queue *queue, const JournalJob *record) {
@@ -406,6 +393,7 @@ static int replay_journal(Queue *queue) {
 
 void queue_set_policy(Queue *queue, const QueuePolicy *policy) {
         queue->policy = *policy;
+        queue_pressure_policy(queue);
 }
 
 int queue_new(Queue **ret, sd_event *event, int root_fd, Engine *engine, Journal *journal,
@@ -444,12 +432,25 @@ Queue *queue_free(Queue *queue) {
         (void) sd_event_source_disable_unref(queue->wake);
         if (queue->aftercare)
                 engine_on_released(queue->engine, NULL, NULL);
+        (void) pressure_free(queue->pressure);
         (void) aftercare_free(queue->aftercare);
         (void) sd_event_source_disable_unref(queue->patience);
         (void) inventory_free(queue->inventory);
         (void) sd_event_unref(queue->event);
         free(queue);
         return NULL;
+}
+
+void queue_hold_all(Queue *queue, const char *why) {
+        queue->held_why = why;
+        for (size_t i = 0; why && i < queue->requests.n; i++)
+                if (request_is_active(queue->requests.items[i]))
+                        (void) request_cancel(queue->requests.items[i], why);
+        queue_wake(queue);
+}
+
+bool queue_is_working(const Queue *queue) {
+        return request_list_count(&queue->requests, request_is_active) > 0;
 }
 
 void queue_shutdown(Queue *queue, void (*idle)(void *userdata), void *userdata) {
@@ -462,5 +463,5 @@ void queue_shutdown(Queue *queue, void (*idle)(void *userdata), void *userdata) 
         for (size_t i = 0; i < queue->requests.n; i++)
                 if (request_is_under_way(queue->requests.items[i]))
                         (void) request_cancel(queue->requests.items[i], "the service is being stopped");
-        wake(queue);
+        queue_wake(queue);
 }

@@ -35,6 +35,8 @@ typedef struct QueuePolicy {
         uint32_t retries;              /* evacuation attempts after the first */
         uint64_t retry_delay_usec;     /* before the first of these; doubles each time ... */
         uint64_t retry_max_delay_usec; /* ... up to this */
+        uint32_t pressure_limit;       /* percent of time that some task waits for memory; 0: none */
+        uint64_t pause_usec;           /* how long a job may be held because of it */
         bool ask[_SOURCE_MAX];         /* what this source demands waits for an operator */
         const char *owners_socket;     /* where to ask who owns a page, or NULL: do not ask */
         Hooks *hooks;                  /* programs that have a say (borrowed), or NULL */
@@ -55,6 +57,9 @@ int queue_new(Queue **ret, sd_event *event, int root_fd, Engine *engine, Journal
               const QueuePolicy *policy);
 Queue *queue_free(Queue *queue);
 void queue_set_policy(Queue *queue, const QueuePolicy *policy); /* for demands from now on */
+
+/* From now on jobs are held while the machine has no memory to spare. fd: see pressure_new(). */
+int queue_watch_pressure(Queue *queue, int root_fd, int fd);
 
 /* 0 with *ret filled (also for a refusal), or a negative errno: -ENOMEM, -ESHUTDOWN. */
 int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret);
@@ -85,6 +90,10 @@ void queue_block_changed(Queue *queue, uint32_t block);
 
 int queue_observe(Queue *queue, QueueObserver observer, void *userdata, QueueSlot **ret);
 QueueSlot *queue_slot_free(QueueSlot *slot);
+
+/* No job starts any more and none stays under way, for this reason (a constant); NULL: they may again. */
+void queue_hold_all(Queue *queue, const char *why);
+bool queue_is_working(const Queue *queue); /* on a job that has been started */
 
 /* No new demands from now on (-ESHUTDOWN); jobs under way are cancelled unless ejecting. idle(userdata) is
  * called once, when nothing is under way any more (perhaps at once). */

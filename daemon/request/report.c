@@ -86,6 +86,22 @@ void report_state(const Job *job, JobState before, int journal_error) {
                 report_journal_failure(job, journal_error);
 }
 
+static void report_hold(const Job *job, const char *text) {
+        Fields fields = {};
+
+        job_fields(&fields, MEMUNPLUG_MESSAGE_JOB_STATE, job);
+        (void) log_full(LOG_NOTICE, 0, fields.list, "Job %" PRIu32 " (%s%s%s) %s", job->id,
+                        source_to_string(job->source), job->device[0] ? ", " : "", job->device, text);
+}
+
+void report_paused(const Job *job) {
+        report_hold(job, job->reason ? job->reason : "paused");
+}
+
+void report_released(const Job *job) {
+        report_hold(job, "goes on");
+}
+
 void report_accepted(const Job *job) {
         char requested[FORMAT_SIZE_MAX];
         Fields fields = {};

@@ -6,6 +6,8 @@
 
 /* journal_error: the negative errno with which recording a final state failed, or 0. */
 void report_state(const Job *job, JobState before, int journal_error);
+void report_paused(const Job *job); /* with the reason why */
+void report_released(const Job *job);
 void report_accepted(const Job *job);
 void report_confirmed(const Job *job);
 void report_refusal(const Demand *demand, JobCause cause, const char *reason);

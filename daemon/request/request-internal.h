@@ -26,6 +26,10 @@ struct Request {
         OwnersQuery *naming;       /* on the way; the end waits for it */
         JobState waiting_end;      /* the final state that waits for it, or _JOB_STATE_INVALID */
         sd_event_source *deadline, *scout, *retry, *stall;
+        char *held;                /* why it holds still, or NULL */
+        char *reason_before;       /* the job's, meanwhile */
+        sd_event_source *patience; /* it is held no longer than that */
+        bool interrupted;          /* the engine call under way was cancelled to hold still */
         bool stuck;                /* a worker was left behind in the kernel */
         JobState verdict;          /* the final state that is decided already, or _JOB_STATE_INVALID */
         uint64_t step_started;     /* usec, CLOCK_MONOTONIC */
@@ -46,6 +50,8 @@ void request_end(Request *request, JobState state);
 void request_fail_to_start(Request *request, const char *what, int error);
 void request_notify(Request *request, RequestChange change, uint32_t block);
 void request_drop_timers(Request *request);
+/* Stops whatever is under way and unwinds, when the worker is gone. */
+void request_stop(Request *request, uint64_t patience_usec);
 /* Words for how an engine call ended. */
 const char *request_outcome_text(const EngineEvent *event);
 static inline bool request_is_decided(const Request *request) {
@@ -73,6 +79,7 @@ void consent_end(Request *request);
 /* unplug.c: evacuate, take offline, eject */
 void unplug_evacuate(Request *request);
 void unplug_eject(Request *request);
+void unplug_resume(Request *request); /* after an engine call was cancelled */
 void unplug_note_blockers(Request *request, Obstacle *obstacle);
 
 /* culprit.c: ask who owns the pages in the way */

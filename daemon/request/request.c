@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "request/pause.h"
 #include "request/report.h"
-#include "request/request-internal.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -91,6 +91,7 @@ void request_decide(Request *request, JobState verdict, JobCause cause, const ch
                 return;
         request->verdict = verdict;
         request->job.cause = cause;
+        pause_forget(request);
         free(request->job.reason);
         va_start(args, format);
         if (vasprintf(&request->job.reason, format, args) < 0)
@@ -146,8 +147,7 @@ void request_fail_to_start(Request *request, const char *what, int error) {
         restore_unwind(request);
 }
 
-/* Stops whatever is under way and unwinds, when the worker is gone. */
-static void stop(Request *request, uint64_t patience_usec) {
+void request_stop(Request *request, uint64_t patience_usec) {
         request_drop_timers(request);
         if (request->op && request->job.state != JOB_RESTORING)
                 engine_op_cancel(request->op, patience_usec);
@@ -167,14 +167,18 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
                 return 0;
         if (request->job.unconfirmed) {
                 request_decide(request, JOB_FAILED, CAUSE_REFUSED, "no operator confirmed it in time");
-                stop(request, ENGINE_PATIENCE_USEC);
+                request_stop(request, ENGINE_PATIENCE_USEC);
+                return 0;
+        }
+        if (request_is_paused(request)) {
+                pause_end_by_deadline(request);
                 return 0;
         }
         if (consent_awaited(request)) {
                 request_decide(request, JOB_FAILED, CAUSE_DEADLINE,
                                "the deadline passed while hook '%s' was being asked",
                                consent_awaited(request));
-                stop(request, ENGINE_PATIENCE_USEC);
+                request_stop(request, ENGINE_PATIENCE_USEC);
                 return 0;
         }
         if (request->n_todo > 0 && request->context.table(&table, request->context.userdata) >= 0 &&
@@ -184,7 +188,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         unplug_note_blockers(request, &obstacle);
         request_decide(request, JOB_FAILED, obstacle.unmovable_bytes > 0 ? CAUSE_IN_USE : CAUSE_DEADLINE,
                "the deadline passed%s%s", text ? ": " : "", text ? text : "");
-        stop(request, ENGINE_PATIENCE_USEC); /* an answer is due */
+        request_stop(request, ENGINE_PATIENCE_USEC); /* an answer is due */
         return 0;
 }
 
@@ -319,6 +323,7 @@ Request *request_free(Request *request) {
         request_drop_timers(request);
         (void) sd_event_source_disable_unref(request->deadline);
         (void) sd_event_source_disable_unref(request->scout);
+        pause_forget(request);
         (void) engine_op_free(request->op);
         (void) owners_query_free(request->naming);
         (void) hook_session_free(request->session);
@@ -359,6 +364,10 @@ const Plan *request_plan(const Request *request) {
         return request->plan;
 }
 
+size_t request_n_left(const Request *request) {
+        return request->n_todo;
+}
+
 static int take_plan(Request *request, Plan *plan) {
         request->plan = plan;
         request->todo = calloc(plan->n_steps + 1, sizeof(*request->todo));
@@ -374,6 +383,8 @@ static int take_plan(Request *request, Plan *plan) {
 }
 
 void request_proceed(Request *request) {
+        if (request_is_paused(request)) /* this is called again */
+                return;
         if (request->n_todo > 0)
                 unplug_evacuate(request);
         else if (request->plan->eject)
@@ -438,6 +449,6 @@ bool request_cancel(Request *request, const char *reason) {
         if (request_is_decided(request) || request_is_waiting(request) || state == JOB_RESTORING)
                 return true; /* it is on its way out already */
         request_decide(request, JOB_CANCELLED, CAUSE_CANCELLED, "%s", reason);
-        stop(request, ENGINE_PATIENCE_LONG_USEC);
+        request_stop(request, ENGINE_PATIENCE_LONG_USEC);
         return true;
 }

@@ -28,6 +28,7 @@ typedef struct RequestContext {
         uint64_t retry_delay_usec, retry_max_delay_usec;
         const char *owners_socket; /* where to ask who owns a page, or NULL */
         Hooks *hooks;              /* who has a say, or NULL */
+        uint64_t pause_usec;       /* how long it may be held */
         /* A fresh table of blocks, valid until the next event. */
         int (*table)(const BlockTable **ret, void *userdata);
         /* The request must not be freed from within. */
@@ -65,5 +66,11 @@ void request_start(Request *request, Plan *plan);
 void request_refuse(Request *request, JobCause cause, const char *reason);
 /* Starts bringing back what an interrupted job took. */
 void request_restore(Request *request);
+/* Holds it still for the reason, or with NULL lets it go on. urgent: what it took is needed now. */
+void request_pause(Request *request, const char *why, bool urgent);
+bool request_can_pause(const Request *request);
+bool request_is_paused(const Request *request);
+/* Of its plan's blocks, those that it has yet to take; in the plan's order. */
+size_t request_n_left(const Request *request);
 /* false: it is ejecting or ended. */
 bool request_cancel(Request *request, const char *reason);

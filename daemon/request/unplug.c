@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "request/pause.h"
 #include "request/report.h"
-#include "request/request-internal.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
 
@@ -209,10 +209,51 @@ static void note_stuck(Request *request) {
         report_stuck(&request->job);
 }
 
+/* All that was to be taken is. */
+static void all_taken(Request *request) {
+        if (request->plan->eject)
+                unplug_eject(request);
+        else
+                finish_unplug(request);
+}
+
+/* A worker that was killed may have taken the block it was at without a word of it. */
+static int adopt_offline(Request *request) {
+        const BlockTable *table;
+        int r;
+
+        r = request->context.table(&table, request->context.userdata);
+        for (size_t i = request->n_todo; r >= 0 && i-- > 0;) {
+                const Block *block = block_table_find(table, request->todo[i].block);
+
+                if (block && block->state == BLOCK_OFFLINE)
+                        note_removed(request, block->index);
+        }
+        return r;
+}
+
+void unplug_resume(Request *request) {
+        int r = request->job.state == JOB_OFFLINING ? adopt_offline(request) : 0;
+
+        if (r < 0) {
+                request_fail_to_start(request, "going on", r);
+                return;
+        }
+        if (request->n_todo == 0) {
+                all_taken(request);
+                return;
+        }
+        if (request->job.attempts > 0)
+                request->job.attempts--; /* that one did not fail */
+        unplug_evacuate(request);
+}
+
 static void offline_ended(Request *request, const EngineEvent *event) {
         CLEANUP(freep) char *sentence = NULL;
 
         request->stall = sd_event_source_disable_unref(request->stall);
+        if (pause_took_over(request, event))
+                return;
         if (request_is_decided(request)) {
                 if (event->result == STEP_STUCK)
                         note_stuck(request);
@@ -221,10 +262,7 @@ static void offline_ended(Request *request, const EngineEvent *event) {
         }
         switch (event->result) {
         case STEP_OK:
-                if (request->plan->eject)
-                        unplug_eject(request);
-                else
-                        finish_unplug(request);
+                all_taken(request);
                 return;
         case STEP_STUCK:
                 note_stuck(request);
@@ -304,6 +342,8 @@ static void step_offline(Request *request) {
 }
 
 static void evacuation_ended(Request *request, const EngineEvent *event) {
+        if (pause_took_over(request, event))
+                return;
         if (request_is_decided(request)) {
                 if (event->result == STEP_STUCK)
                         note_stuck(request);

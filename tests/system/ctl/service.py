@@ -31,6 +31,7 @@ class Machine:
             self.put_block(block, "valid_zones", "Normal\n" if block < FIRST_MOVABLE else "Movable\n")
         self.put("proc/meminfo", "MemTotal: 2097152 kB\nMemFree: 1048576 kB\nMemAvailable: 1572864 kB\n"
                                  "SwapTotal: 0 kB\nSwapFree: 0 kB\n")
+        self.put("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n")
         self.put("proc/sys/kernel/random/boot_id", "11111111-2222-3333-4444-555555555555\n")
         self.put("proc/iomem", "")
         self.start()

@@ -147,6 +147,28 @@ def test_HookTimeoutSec():
     (machine.root / "etc/memunplug/hooks.d/slow").unlink()
 
 
+def press(percent):
+    machine.put("proc/pressure/memory", f"some avg10={percent}.00 avg60=0.00 avg300=0.00 total=0\n")
+
+
+def test_PressurePauseSec():
+    press(50)
+    configure("Policy", "PressurePauseSec=1s")
+    until(lambda: "waiting for 1s, then given up: memory pressure 50 % above 20 %" in
+          said("unplug", "15", "--deadline=3s"), "PressurePauseSec")
+
+
+def test_PressureLimit():
+    press(50)
+    configure("Policy", "PressureLimit=60%")
+    until(lambda: ctl("unplug", "15", "--deadline=3s").code == 0, "PressureLimit")
+    ctl("replug", "15")
+    machine.settle()
+    configure("Policy")
+    until(lambda: "memory pressure 50 % above 20 %" in said("unplug", "15", "--deadline=1s"), "back")
+    press(0)
+
+
 def test_systemd_shows_what_is_read():
     """systemd-analyze cat-config names the files that the daemon reads, in its order."""
     if not shutil.which("systemd-analyze"):

@@ -65,6 +65,8 @@ static void assert_same(const Config *a, const Config *b) {
         assert_true(a->keep_free_bytes == b->keep_free_bytes);
         assert_int_equal(a->n_protected_blocks, b->n_protected_blocks);
         assert_int_equal(a->n_protected_nodes, b->n_protected_nodes);
+        assert_int_equal(a->pressure_limit, b->pressure_limit);
+        assert_true(a->pressure_pause_usec == b->pressure_pause_usec);
         assert_int_equal(a->try_kernel_zones, b->try_kernel_zones);
         assert_int_equal(a->online_movable, b->online_movable);
         assert_int_equal(a->online_ratio, b->online_ratio);
@@ -86,6 +88,8 @@ static void test_defaults(void **state) {
         assert_int_equal(config.virtio_serial_unplug, CONFIG_SOURCE_YES);
         assert_true(config.keep_free_bytes == UINT64_MAX);
         assert_null(config.protected_blocks);
+        assert_int_equal(config.pressure_limit, 20);
+        assert_int_equal(config.pressure_pause_usec, 30000000);
         assert_false(config.try_kernel_zones);
         assert_true(config.keep_node_memory);
         assert_false(config.online_movable);
@@ -130,6 +134,8 @@ static void test_shipped_file(void **state) {
         shown.order = CONFIG_ORDER_LOWEST;
         shown.deadline_per_gib_usec = 99;
         shown.hook_timeout_usec = 99;
+        shown.pressure_limit = 99;
+        shown.pressure_pause_usec = 99;
         shown.online_movable = true;
         shown.online_ratio = 99;
         parse(&shown, text);
@@ -139,11 +145,50 @@ static void test_shipped_file(void **state) {
                      (const char *const[]){
                              "\n Acpi=", "\n VirtioMem=", "\n VirtioSerial=", "\n KeepFreeBytes=", "\n ProtectBlocks=",
                              "\n TryKernelZones=", "\n OnlinePolicy=", "\n ProtectNodes=",
+                             "\n PressureLimit=", "\n PressurePauseSec=",
                              "\n OnlineMovableRatio=", "\n KeepNodeMemory=",
                              "\n DeadlineSec=", "\n DeadlinePerGiBSec=", "\n Retries=", "\n HookTimeoutSec=",
                              "\n RetryDelaySec=", "\n RetryMaxDelaySec=", "\n Order=", NULL };
              *key; key++)
                 assert_non_null(strstr(text, *key));
+}
+
+static void test_pressure(void **state) {
+        static const struct {
+                const char *text;
+                uint32_t expected;
+                const char *warning;
+        } cases[] = {
+                { "35%", 35, "" },
+                { "1", 1, "" },
+                { "100%", 100, "" },
+                { "off", 0, "" },
+                { "no", 0, "" },
+                { "", 20, "" },
+                { "0", 7, "<4>/x.conf:2: Value '0' of PressureLimit= is out of range, ignoring\n" },
+                { "101%", 7, "<4>/x.conf:2: Value '101%' of PressureLimit= is out of range, ignoring\n" },
+                { "%", 7, "<4>/x.conf:2: Cannot understand '%' for PressureLimit=, ignoring\n" },
+                { "20%%", 7, "<4>/x.conf:2: Cannot understand '20%%' for PressureLimit=, ignoring\n" },
+                { "yes", 7, "<4>/x.conf:2: Cannot understand 'yes' for PressureLimit=, ignoring\n" },
+                { "000000020", 7,
+                  "<4>/x.conf:2: Cannot understand '000000020' for PressureLimit=, ignoring\n" },
+        };
+
+        const char *all;
+        size_t seen = 0;
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                CLEANUP(config_clear) Config config = defaults();
+                char text[64];
+
+                config.pressure_limit = 7;
+                snprintf(text, sizeof(text), "[Policy]\nPressureLimit=%s\n", cases[i].text);
+                parse(&config, text);
+                assert_int_equal(config.pressure_limit, cases[i].expected);
+                all = warnings();
+                assert_string_equal(all + seen, cases[i].warning);
+                seen = strlen(all);
+        }
 }
 
 static void test_values(void **state) {
@@ -153,7 +198,7 @@ static void test_values(void **state) {
               "[Sources]\nAcpi=off\nVirtioMem=no\n"
               "[Policy]\nKeepFreeBytes = 1.5G\nProtectBlocks=3,1\nProtectBlocks=2-3\nTryKernelZones=yes\n"
               "OnlinePolicy=movable\nOnlineMovableRatio=7\nProtectNodes=2\nProtectNodes=0\n"
-              "KeepNodeMemory=no\n"
+              "KeepNodeMemory=no\nPressurePauseSec=2min\n"
               "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\nHookTimeoutSec=100ms\n"
               "RetryDelaySec=20ms\nRetryMaxDelaySec=1min\nOrder=highest\n");
         assert_int_equal(config.source_acpi, CONFIG_SOURCE_NO);
@@ -164,6 +209,7 @@ static void test_values(void **state) {
                 assert_int_equal(config.protected_blocks[i], i + 1);
         assert_true(config.try_kernel_zones);
         assert_false(config.keep_node_memory);
+        assert_int_equal(config.pressure_pause_usec, 120000000);
         assert_true(config.online_movable);
         assert_int_equal(config.online_ratio, 7);
         assert_int_equal(config.n_protected_nodes, 2);
@@ -373,6 +419,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test_setup_teardown(test_defaults, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_shipped_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_values, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_pressure, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_sources, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_syntax, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_warnings, setup, teardown),
