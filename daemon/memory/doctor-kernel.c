@@ -2,12 +2,14 @@
 /* What the kernel says of itself: how it brings memory online, what holds memory, how old it is. */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "memory/doctor.h"
+#include "memory/pressure.h"
 #include "util/cleanup.h"
 #include "util/sysfs.h"
 
@@ -168,6 +170,29 @@ static int check_balloons(Findings *findings, int root_fd) {
         return r;
 }
 
+/* It has a list of memory from when it was loaded. */
+static int check_crash_kernel(Findings *findings, int root_fd) {
+        static const char file[] = "/sys/kernel/kexec_crash_loaded";
+        char value[VALUE_MAX];
+
+        if (!get(root_fd, file, value) || strcmp(value, "1") != 0)
+                return 0;
+        return findings_add(findings, SEVERITY_NOTE, "crash_kernel", file, value,
+                            "Load it again after memory has gone or come (kdump-config reload).",
+                            "a crash kernel is loaded: it knows the memory that was there then");
+}
+
+/* Jobs are held by that. */
+static int check_pressure(Findings *findings, int root_fd) {
+        if (faccessat(root_fd, "proc/meminfo", F_OK, 0) < 0 ||
+            faccessat(root_fd, PRESSURE_PATH, F_OK, 0) >= 0)
+                return 0;
+        return findings_add(findings, SEVERITY_NOTE, "pressure", "/" PRESSURE_PATH, "not there",
+                            "Use a kernel with pressure stall information (CONFIG_PSI, psi=1).",
+                            "the kernel does not tell how much its tasks wait for memory: PressureLimit= "
+                            "has no effect");
+}
+
 int doctor_holders(Findings *findings, int root_fd) {
         int r;
 
@@ -176,6 +201,10 @@ int doctor_holders(Findings *findings, int root_fd) {
                 r = check_hugepages(findings, root_fd, "2048kB", /* gigantic= */ false);
         if (r >= 0)
                 r = check_pinning_modules(findings, root_fd);
+        if (r >= 0)
+                r = check_crash_kernel(findings, root_fd);
+        if (r >= 0)
+                r = check_pressure(findings, root_fd);
         return r < 0 ? r : check_balloons(findings, root_fd);
 }
 
@@ -210,14 +239,20 @@ int kernel_version_parse(const char *text, unsigned ret[3]) {
         return parse_version(text + sizeof(prefix) - 1, ret);
 }
 
-/* CVE-2023-52490 came with the split of migration into unmap and move (6.3; 6.1.119), and is gone with 6.7
- * and 6.1.192. */
+/* CVE-2023-52490 came with the split of migration into unmap and move. From the first up to, not with, the
+ * second of each series. */
 static bool has_migration_bug(const unsigned version[3]) {
-        if (version[0] != 6)
-                return false;
-        if (version[1] == 1)
-                return version[2] >= 119 && version[2] < 192;
-        return version[1] >= 3 && version[1] < 7;
+        static const struct {
+                unsigned series, first, fixed;
+        } ranges[] = {
+                { 1, 119, 192 }, { 3, 0, UINT_MAX }, { 4, 0, UINT_MAX },
+                { 5, 0, UINT_MAX }, { 6, 0, 15 }, { 7, 0, 3 },
+        };
+
+        for (size_t i = 0; version[0] == 6 && i < sizeof(ranges) / sizeof(ranges[0]); i++)
+                if (version[1] == ranges[i].series)
+                        return version[2] >= ranges[i].first && version[2] < ranges[i].fixed;
+        return false;
 }
 
 int doctor_version(Findings *findings, int root_fd) {
@@ -232,7 +267,7 @@ int doctor_version(Findings *findings, int root_fd) {
         (void) snprintf(value, sizeof(value), "%u.%u.%u", version[0], version[1], version[2]);
         return findings_add(
                 findings, SEVERITY_WARNING, "kernel", "/proc/version", value,
-                "Use a kernel with the fix: 6.1.192 or later of 6.1, 6.7 or later.",
+                "Use a kernel with the fix: 6.1.192, 6.6.15, 6.7.3 or later of these, or 6.8 or later.",
                 "this kernel may have a bug in the migration of pages that removing memory can hit "
                 "(CVE-2023-52490)");
 }

@@ -101,6 +101,11 @@ static const struct {
           "Linux version 6.1.0-28-amd64 (x@y) (gcc) #1 SMP PREEMPT_DYNAMIC Debian 6.1.119-1 (2024-11-22)\n",
           SEVERITY_WARNING, "kernel", "6.1.119" },
         { "proc/version", "Linux version 6.5.3 (x@y)\n", SEVERITY_WARNING, "kernel", "6.5.3" },
+        { "proc/version", "Linux version 6.3.0 (x@y)\n", SEVERITY_WARNING, "kernel", "6.3.0" },
+        { "proc/version", "Linux version 6.6.14 (x@y)\n", SEVERITY_WARNING, "kernel", "6.6.14" },
+        { "proc/version", "Linux version 6.7.2 (x@y)\n", SEVERITY_WARNING, "kernel", "6.7.2" },
+        { "proc/version", "Linux version 6.1.191 (x@y)\n", SEVERITY_WARNING, "kernel", "6.1.191" },
+        { "sys/kernel/kexec_crash_loaded", "1\n", SEVERITY_NOTE, "crash_kernel", "1" },
 };
 
 /* Files that are as they should be. */
@@ -117,6 +122,12 @@ static const struct {
         { "proc/version", "Linux version 6.1.0-50-amd64 (x@y) (gcc) #1 SMP Debian 6.1.192-1 (2026-01-01)\n" },
         { "proc/version", "Linux version 6.1.118 (x@y)\n" },
         { "proc/version", "Linux version 6.12.1 (x@y)\n" },
+        { "proc/version", "Linux version 6.6.15 (x@y)\n" },
+        { "proc/version", "Linux version 6.7.3 (x@y)\n" },
+        { "proc/version", "Linux version 6.8.0 (x@y)\n" },
+        { "proc/version", "Linux version 6.2.16 (x@y)\n" },
+        { "proc/version", "Linux version 5.4.0 (x@y)\n" },
+        { "sys/kernel/kexec_crash_loaded", "0\n" },
         { "proc/version", "Linux version next\n" },
         { "proc/version", "" },
 };
