@@ -8,6 +8,7 @@
 #include <systemd/sd-bus.h>
 
 #include "front/dbus.h"
+#include "front/logind.h"
 #include "util/cleanup.h"
 
 #define DBUS_NAME "org.memunplug1"
@@ -32,6 +33,7 @@ struct DBusFront {
         sd_event_source *retry;
         uint64_t retry_usec;           /* what the next retry waits */
         bool name_owned;
+        Logind *logind;                /* on this connection */
 
         QueueSlot *observer;
         LIST_HEAD(, DBusJob) jobs;     /* one for each job that has not ended */

@@ -17,6 +17,7 @@ static void bus_disconnect(DBusFront *front) {
         while (!LIST_EMPTY(&front->calls))
                 (void) dbus_call_free(LIST_FIRST(&front->calls));
         front->name_owned = false;
+        front->logind = logind_free(front->logind);
         if (!front->bus)
                 return;
         (void) sd_bus_detach_event(front->bus);
@@ -116,6 +117,9 @@ static int bus_open(DBusFront *front) {
         if (r < 0)
                 return r;
         r = dbus_log_attach(front);
+        if (r < 0)
+                return r;
+        r = logind_new(&front->logind, front->bus, front->context->queue);
         if (r < 0)
                 return r;
         return sd_bus_request_name_async(front->bus, /* slot= */ NULL, DBUS_NAME, /* flags= */ 0, on_name,

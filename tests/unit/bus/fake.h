@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A queue that does what a test says, and an operation table on top of it that records what it
- * was asked. Stands in for request/ and front/operation.c, nothing else. */
+ * was asked. Stands in for request/, front/operation.c and front/logind.c, nothing else. */
 #pragma once
 
 #include <json-c/json.h>
