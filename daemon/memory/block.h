@@ -85,9 +85,8 @@ typedef struct BlockTable {
         uint64_t online_bytes;
 } BlockTable;
 
-/* Reads everything below root_fd (a directory that holds "sys"). Errors: -ENOENT no memory
- * block interface, -EBADMSG sysfs text that cannot be understood, -ENOMEM. A block that
- * disappears while being read is left out. */
+/* Reads everything below root_fd (a directory that holds "sys"). Errors: -ENOENT no memory block interface,
+ * -EBADMSG sysfs text that cannot be understood, -ENOMEM. A block that disappears meanwhile is left out. */
 int block_table_scan(int root_fd, BlockTable **ret);
 BlockTable *block_table_free(BlockTable *table);
 
