@@ -24,14 +24,6 @@
 #define MU_STATS_MAX		24U
 #define MU_LOG_INTERVAL		(5 * HZ)	/* for a burst of lines */
 
-/* Why the balloon holds less than the host wants. */
-enum mu_short {
-	MU_SHORT_NONE,
-	MU_SHORT_FLOOR,		/* the guest would have too little left */
-	MU_SHORT_MEMORY,	/* no free pages could be had */
-	MU_SHORT_PRESSURE,	/* given back because the guest needed it */
-};
-
 /* Free memory on its way from the free lists to the balloon: see balloon_gather.c. */
 struct mu_gather {
 	bool active;
@@ -53,17 +45,23 @@ struct mu_balloon {
 
 	struct mutex lock;			/* protects what follows */
 	struct list_head chunks, singles;	/* what is held: 2 MiB each, 4 KiB each */
-	unsigned long held;
+	struct list_head blocks;		/* and what a service gave, ascending */
+	unsigned long held, block_pages;	/* all of it, blocks among it */
+	unsigned long coming_start, coming_end;	/* what is being brought online */
 	unsigned int n_pfns;
 	__virtio32 *pfns;			/* MU_PFNS_MAX of them */
 	struct virtio_balloon_stat stats[MU_STATS_MAX];
 
 	/* the target worker's own */
+	unsigned long target;
+	u64 sequence;				/* of the target */
+	u64 pages_for;				/* the target that the leader leaves to us */
+	bool led;				/* somebody leads: take nothing else by yourself */
 	unsigned long backoff;			/* jiffies */
 	unsigned long quiet_until;		/* jiffies: after pressure, take nothing */
-	enum mu_short shortage;
+	u32 shortage;				/* MEMUNPLUG_BALLOON_SHORT_* */
 	unsigned long logged_target, logged_held;
-	enum mu_short logged_shortage;
+	u32 logged_shortage;
 	struct ratelimit_state log_limit;
 
 	struct mu_gather gather;

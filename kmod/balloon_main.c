@@ -85,9 +85,12 @@ static int main_start(struct mu_balloon *balloon)
 	if (ret < 0)
 		goto err_notify;
 
+	mu_blocks_retell(balloon);
+	mu_target_publish(balloon);
 	spin_lock_irq(&balloon->stop_lock);
 	balloon->stopped = false;
 	spin_unlock_irq(&balloon->stop_lock);
+	mu_control_add(balloon);
 	mu_target_changed(balloon);
 	return 0;
 
@@ -99,11 +102,12 @@ err_queues:
 	return ret;
 }
 
-/* Out of use: everything held is the guest's again. */
+/* Out of use: all pages held are the guest's again. Blocks stay what they are: offline. */
 static void main_stop(struct mu_balloon *balloon)
 {
 	struct virtio_device *vdev = balloon->vdev;
 
+	mu_control_remove(balloon);
 	spin_lock_irq(&balloon->stop_lock);
 	balloon->stopped = true;
 	spin_unlock_irq(&balloon->stop_lock);
@@ -129,6 +133,7 @@ static void main_init_state(struct mu_balloon *balloon, struct virtio_device *vd
 	mutex_init(&balloon->lock);
 	INIT_LIST_HEAD(&balloon->chunks);
 	INIT_LIST_HEAD(&balloon->singles);
+	INIT_LIST_HEAD(&balloon->blocks);
 	INIT_DELAYED_WORK(&balloon->target_work, mu_target_work);
 	INIT_WORK(&balloon->stats_work, mu_stats_work);
 	ratelimit_state_init(&balloon->log_limit, MU_LOG_INTERVAL, MAIN_LOG_BURST);
@@ -166,6 +171,7 @@ static void main_remove(struct virtio_device *vdev)
 	struct mu_balloon *balloon = vdev->priv;
 
 	main_stop(balloon);
+	mu_blocks_exit(balloon);
 	kfree(balloon->pfns);
 	kfree(balloon);
 }
@@ -213,15 +219,25 @@ static int __init memunplug_balloon_init(void)
 	ret = mu_target_init();
 	if (ret < 0)
 		return ret;
+	ret = mu_control_init();
+	if (ret < 0)
+		goto err_target;
 	ret = register_virtio_driver(&main_driver);
 	if (ret < 0)
-		mu_target_exit();
+		goto err_control;
+	return 0;
+
+err_control:
+	mu_control_exit();
+err_target:
+	mu_target_exit();
 	return ret;
 }
 
 static void __exit memunplug_balloon_exit(void)
 {
 	unregister_virtio_driver(&main_driver);
+	mu_control_exit();
 	mu_target_exit();
 }
 

@@ -61,13 +61,24 @@ static int notify_memory(struct notifier_block *nb, unsigned long action, void *
 {
 	struct mu_balloon *balloon = container_of(nb, struct mu_balloon, memory_nb);
 
+	const struct memory_notify *range = data;
+
 	switch (action) {
 	case MEM_GOING_OFFLINE:
-		notify_going_offline(balloon, data);
+		notify_going_offline(balloon, range);
+		break;
+	case MEM_GOING_ONLINE:
+		if (mu_blocks_coming(balloon, range->start_pfn,
+				     range->start_pfn + range->nr_pages))
+			mu_target_publish(balloon);
+		break;
+	case MEM_CANCEL_ONLINE:
+	case MEM_ONLINE:
+		mu_blocks_coming(balloon, 0, 0);
+		mu_target_delay(balloon, HZ);
 		break;
 	case MEM_OFFLINE:
 	case MEM_CANCEL_OFFLINE:
-	case MEM_ONLINE:
 		/* Elsewhere there may be what the host wants. */
 		mu_target_delay(balloon, HZ);
 		break;

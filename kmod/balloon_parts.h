@@ -5,6 +5,8 @@
 #ifndef MEMUNPLUG_BALLOON_PARTS_H
 #define MEMUNPLUG_BALLOON_PARTS_H
 
+#include <uapi/linux/memunplug_balloon.h>
+
 #include "balloon.h"
 
 /* balloon_target.c */
@@ -14,7 +16,9 @@ void mu_target_changed(struct mu_balloon *balloon);
 void mu_target_delay(struct mu_balloon *balloon, unsigned long delay);
 void mu_target_work(struct work_struct *work);
 void mu_target_publish(struct mu_balloon *balloon);
-unsigned long mu_target_floor(unsigned long total);
+void mu_target_state(struct mu_balloon *balloon, struct memunplug_balloon_state *state);
+void mu_target_lead(struct mu_balloon *balloon, bool led);
+int mu_target_allow_pages(struct mu_balloon *balloon, u64 sequence);
 void mu_stats_request(struct mu_balloon *balloon);
 
 /* balloon_pages.c */
@@ -38,6 +42,21 @@ int mu_queue_report(struct mu_balloon *balloon, struct scatterlist *sg, unsigned
 /* balloon_stats.c */
 int mu_stats_start(struct mu_balloon *balloon);
 void mu_stats_work(struct work_struct *work);
+
+/* balloon_blocks.c */
+int mu_blocks_give(struct mu_balloon *balloon, unsigned long start, unsigned long end);
+bool mu_blocks_coming(struct mu_balloon *balloon, unsigned long start, unsigned long end);
+bool mu_blocks_forget_absent(struct mu_balloon *balloon);
+unsigned int mu_blocks_list(struct mu_balloon *balloon, u64 *addresses, unsigned int max);
+void mu_blocks_retell(struct mu_balloon *balloon);
+void mu_blocks_exit(struct mu_balloon *balloon);
+
+/* balloon_control.c */
+int mu_control_init(void);
+void mu_control_exit(void);
+void mu_control_add(struct mu_balloon *balloon);
+void mu_control_remove(struct mu_balloon *balloon);
+void mu_control_changed(void);
 
 /* balloon_notify.c */
 int mu_notify_init(struct mu_balloon *balloon);

@@ -45,16 +45,12 @@ void mu_target_exit(void)
 	destroy_workqueue(target_queue);
 }
 
-/**
- * mu_target_floor - what a guest must keep available
- * @total: pages that it has left
- *
- * What a machine needs grows with its size, but less and less: straight lines between
- * these points, as the service's policy has them, and 1/32 of what lies beyond.
- *
- * Return: pages.
+/*
+ * What a guest must keep available, in pages, that has @total left. What a machine needs
+ * grows with its size, but less and less: straight lines between these points, as the
+ * service's policy has them, and 1/32 of what lies beyond.
  */
-unsigned long mu_target_floor(unsigned long total)
+static unsigned long target_floor_of(unsigned long total)
 {
 	static const struct {
 		unsigned int total, floor;	/* MiB */
@@ -95,34 +91,40 @@ void mu_target_publish(struct mu_balloon *balloon)
 	u32 pages = READ_ONCE(balloon->held);
 
 	virtio_cwrite_le(balloon->vdev, struct virtio_balloon_config, actual, &pages);
+	mu_control_changed();
+}
+
+static unsigned long target_floor(const struct mu_balloon *balloon)
+{
+	unsigned long total = totalram_pages();
+
+	/* Only then do pages that are held still count. Blocks never do. */
+	if (virtio_has_feature(balloon->vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM))
+		total -= min(total, balloon->held - balloon->block_pages);
+	return target_floor_of(total);
 }
 
 /* Pages that may be taken without the guest having less than the floor. */
 static unsigned long target_room(const struct mu_balloon *balloon)
 {
-	unsigned long total = totalram_pages();
+	unsigned long floor = target_floor(balloon);
 	long available = si_mem_available();
-	unsigned long floor;
 
-	if (virtio_has_feature(balloon->vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM))
-		total -= min(total, balloon->held);
-	floor = mu_target_floor(total);
 	return available > 0 && available > floor ? available - floor : 0;
 }
 
-static const char *target_shortage_text(enum mu_short shortage)
+static const char *target_shortage_text(u32 shortage)
 {
 	switch (shortage) {
-	case MU_SHORT_FLOOR:
+	case MEMUNPLUG_BALLOON_SHORT_FLOOR:
 		return ": more would leave the guest less than its floor";
-	case MU_SHORT_MEMORY:
+	case MEMUNPLUG_BALLOON_SHORT_MEMORY:
 		return ": there is no more free memory";
-	case MU_SHORT_PRESSURE:
+	case MEMUNPLUG_BALLOON_SHORT_NEED:
 		return ": the guest needed some itself";
-	case MU_SHORT_NONE:
-		break;
+	default:
+		return "";
 	}
-	return "";
 }
 
 /*
@@ -139,6 +141,7 @@ static bool target_log(struct mu_balloon *balloon, unsigned long target)
 	balloon->logged_target = target;
 	balloon->logged_held = balloon->held;
 	balloon->logged_shortage = balloon->shortage;
+	mu_control_changed();
 	dev_info(&balloon->vdev->dev, "the host wants %lu KiB and has %lu KiB%s\n",
 		 target << 2, balloon->held << 2, target_shortage_text(balloon->shortage));
 	return true;
@@ -150,14 +153,25 @@ static bool target_take(struct mu_balloon *balloon, unsigned long want)
 	unsigned long room = target_room(balloon), got;
 
 	want = min(want, TARGET_STEP_PAGES);
-	balloon->shortage = MU_SHORT_FLOOR;
+	balloon->shortage = MEMUNPLUG_BALLOON_SHORT_FLOOR;
 	if (room < min(want, TARGET_LEAST_PAGES))
 		return false;
 	got = mu_pages_inflate(balloon, min(want, room));
 	if (got)
 		mu_target_publish(balloon);
-	balloon->shortage = got ? MU_SHORT_NONE : MU_SHORT_MEMORY;
+	balloon->shortage = got ? MEMUNPLUG_BALLOON_SHORT_NONE : MEMUNPLUG_BALLOON_SHORT_MEMORY;
 	return got;
+}
+
+/* More than the host wants. Pages first; blocks wait for somebody to bring them online. */
+static unsigned long target_give_back(struct mu_balloon *balloon, unsigned long surplus)
+{
+	balloon->shortage = MEMUNPLUG_BALLOON_SHORT_NONE;
+	balloon->backoff = TARGET_RETRY_MIN;
+	if (!surplus || !mu_pages_deflate(balloon, min(surplus, TARGET_STEP_PAGES)))
+		return MAX_SCHEDULE_TIMEOUT;
+	mu_target_publish(balloon);
+	return 0;
 }
 
 /* One step; how long until the next is due, in jiffies, or MAX_SCHEDULE_TIMEOUT. */
@@ -165,17 +179,12 @@ static unsigned long target_step(struct mu_balloon *balloon, unsigned long targe
 {
 	unsigned long held = READ_ONCE(balloon->held), now = jiffies;
 
-	if (held >= target) {
-		balloon->shortage = MU_SHORT_NONE;
-		balloon->backoff = TARGET_RETRY_MIN;
-		if (held == target)
-			return MAX_SCHEDULE_TIMEOUT;
-		mu_pages_deflate(balloon, min(held - target, TARGET_STEP_PAGES));
-		mu_target_publish(balloon);
-		return 0;
-	}
+	if (held >= target)
+		return target_give_back(balloon, held - target);
+	if (READ_ONCE(balloon->led) && READ_ONCE(balloon->pages_for) != balloon->sequence)
+		return MAX_SCHEDULE_TIMEOUT;
 	if (time_before(now, READ_ONCE(balloon->quiet_until))) {
-		balloon->shortage = MU_SHORT_PRESSURE;
+		balloon->shortage = MEMUNPLUG_BALLOON_SHORT_NEED;
 		return balloon->quiet_until - now;
 	}
 	if (target_take(balloon, target - held)) {
@@ -197,6 +206,13 @@ void mu_target_work(struct work_struct *work)
 						  target_work);
 	unsigned long target = target_read(balloon), delay;
 
+	if (target != balloon->target) {
+		balloon->sequence++;
+		WRITE_ONCE(balloon->target, target);
+		mu_control_changed();
+	}
+	if (mu_blocks_forget_absent(balloon))
+		mu_target_publish(balloon);
 	delay = target_step(balloon, target);
 	if (delay && !target_log(balloon, target))
 		delay = min(delay, (unsigned long)MU_LOG_INTERVAL);
@@ -246,4 +262,52 @@ void mu_stats_request(struct mu_balloon *balloon)
 	if (!balloon->stopped)
 		queue_work(target_queue, &balloon->stats_work);
 	spin_unlock_irqrestore(&balloon->stop_lock, flags);
+}
+
+/**
+ * mu_target_state - what is wanted and what there is
+ * @balloon: the balloon
+ * @state: the call's structure
+ */
+void mu_target_state(struct mu_balloon *balloon, struct memunplug_balloon_state *state)
+{
+	mutex_lock(&balloon->lock);
+	state->target = PFN_PHYS((u64)READ_ONCE(balloon->target));
+	state->held = PFN_PHYS((u64)balloon->held);
+	state->blocks = PFN_PHYS((u64)balloon->block_pages);
+	state->floor = PFN_PHYS((u64)target_floor(balloon));
+	state->sequence = READ_ONCE(balloon->sequence);
+	state->shortage = READ_ONCE(balloon->shortage);
+	mutex_unlock(&balloon->lock);
+}
+
+/**
+ * mu_target_lead - somebody leads the balloon, or nobody does any more
+ * @balloon: the balloon
+ * @led: which of them
+ */
+void mu_target_lead(struct mu_balloon *balloon, bool led)
+{
+	if (READ_ONCE(balloon->led) == led)
+		return;
+	WRITE_ONCE(balloon->pages_for, 0);
+	WRITE_ONCE(balloon->led, led);
+	if (!led)
+		mu_target_changed(balloon);
+}
+
+/**
+ * mu_target_allow_pages - the leader leaves the rest of a target to the driver
+ * @balloon: the balloon
+ * @sequence: of that target
+ *
+ * Return: 0 or -ESTALE.
+ */
+int mu_target_allow_pages(struct mu_balloon *balloon, u64 sequence)
+{
+	if (sequence != READ_ONCE(balloon->sequence))
+		return -ESTALE;
+	WRITE_ONCE(balloon->pages_for, sequence);
+	mu_target_changed(balloon);
+	return 0;
 }

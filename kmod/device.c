@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * /dev/memunplug: the file, and which call goes where. Structures are taken by
- * the size in the command number, so that both sides may know more or less fields
- * than the other. What the fields mean is checked by those who use them; who may
- * open the file is said by its mode.
+ * /dev/memunplug: the file, and which call goes where. What the fields of a call mean
+ * is checked by those who use them; who may open the file is said by its mode.
  */
 #include <linux/fs.h>
 #include <linux/memory.h>
@@ -11,8 +9,8 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/string.h>
-#include <linux/uaccess.h>
 
+#include "call.h"
 #include "memunplug.h"
 
 static int device_info(struct file *file, void *arg)
@@ -79,14 +77,8 @@ static_assert(sizeof(struct memunplug_virtio_mem) == VIRTIO_MEM_SIZE_VER0);
 static_assert(sizeof(struct memunplug_page) == 32);
 static_assert(sizeof(struct memunplug_event) == 56);
 
-/* One row for each command, in the order of their numbers. */
-struct device_call {
-	unsigned int command;
-	size_t size_ver0;
-	int (*function)(struct file *file, void *arg);
-};
-
-static const struct device_call device_calls[] = {
+/* In the order of their numbers. */
+static const struct mu_call device_calls[] = {
 	{ MEMUNPLUG_IOC_GET_INFO, INFO_SIZE_VER0, device_info },
 	{ MEMUNPLUG_IOC_EVACUATE, EVACUATE_SIZE_VER0, device_evacuate },
 	{ MEMUNPLUG_IOC_SURVEY, SURVEY_SIZE_VER0, device_survey },
@@ -107,60 +99,11 @@ union device_arg {
 	struct memunplug_virtio_mem virtio_mem;
 };
 
-static const struct device_call *device_find_call(unsigned int command)
-{
-	size_t i;
-
-	/* The size may differ, the rest of the number may not. */
-	for (i = 0; i < ARRAY_SIZE(device_calls); i++)
-		if ((device_calls[i].command ^ command) << (32 - _IOC_SIZESHIFT) == 0 &&
-		    _IOC_DIR(device_calls[i].command) == _IOC_DIR(command))
-			return &device_calls[i];
-	return NULL;
-}
-
-static int device_copy_in(union device_arg *arg, const struct device_call *call,
-			  const void __user *from, size_t user_size)
-{
-	if (!(_IOC_DIR(call->command) & _IOC_WRITE))
-		return 0;
-	return copy_struct_from_user(arg, _IOC_SIZE(call->command), from, user_size);
-}
-
-/* A caller that knows more fields than we do reads zeros there. */
-static int device_copy_out(const union device_arg *arg, const struct device_call *call,
-			   void __user *to, size_t user_size)
-{
-	size_t size = _IOC_SIZE(call->command);
-
-	if (!(_IOC_DIR(call->command) & _IOC_READ))
-		return 0;
-	if (copy_to_user(to, arg, min(size, user_size)))
-		return -EFAULT;
-	if (user_size > size && clear_user(to + size, user_size - size))
-		return -EFAULT;
-	return 0;
-}
-
 static long device_ioctl(struct file *file, unsigned int command, unsigned long address)
 {
-	const struct device_call *call = device_find_call(command);
-	void __user *user = (void __user *)address;
-	size_t user_size = _IOC_SIZE(command);
 	union device_arg arg = {};
-	int ret;
 
-	if (!call)
-		return -ENOTTY;
-	if (user_size < call->size_ver0)
-		return -EINVAL;
-	ret = device_copy_in(&arg, call, user, user_size);
-	if (ret < 0)
-		return ret;
-	ret = call->function(file, &arg);
-	if (ret < 0)
-		return ret;
-	return device_copy_out(&arg, call, user, user_size);
+	return mu_call_run(device_calls, ARRAY_SIZE(device_calls), &arg, file, command, address);
 }
 
 static ssize_t device_read(struct file *file, char __user *buf, size_t size, loff_t *offset)

@@ -31,7 +31,7 @@ CONTENTS = {
                    'usr/share/zsh/vendor-completions/_memunplugctl'),
     'memunplug-dkms': ('usr/src/memunplug-%(version)s/dkms.conf', 'usr/src/memunplug-%(version)s/Kbuild',
                        'usr/src/memunplug-%(version)s/include/uapi/linux/memunplug.h'),
-    'memunplug-dev': ('usr/include/linux/memunplug.h',),
+    'memunplug-dev': ('usr/include/linux/memunplug.h', 'usr/include/linux/memunplug_balloon.h'),
 }
 FOLDERS = {
     'memunplugd': ('lib/systemd/system/', 'lib/udev/rules.d/', 'usr/'),
@@ -85,7 +85,7 @@ def check_lintian():
 
 
 def check_header():
-    """the contract of /dev/memunplug compiles by itself as C and as C++, for 64 and 32 bits."""
+    """the contracts of the devices compile by themselves as C and as C++, for 64 and 32 bits."""
     _need('gcc', 'g++')
     with tempfile.TemporaryDirectory() as work:
         include = os.path.join(_unpack('memunplug-dev', work), 'usr/include')
@@ -96,7 +96,7 @@ def check_header():
         for compiler, *options in tries:
             language = 'c++' if compiler == 'g++' else 'c'
             r = subprocess.run([compiler, *options, '-Wall', '-Wextra', '-Werror', '-fsyntax-only', '-I', include,
-                                '-x', language, '-'], input='#include <linux/memunplug.h>\nint x;\n', text=True,
+                                '-x', language, '-'], input='#include <linux/memunplug_balloon.h>\n#include <linux/memunplug.h>\nint x;\n', text=True,
                                capture_output=True)
             if r.returncode:
                 raise checks.Failure('%s %s: %s' % (compiler, ' '.join(options), r.stderr))

@@ -13,6 +13,7 @@ ALLOWED = {
     "kmod/memunplug.h": "kernel-doc of what the files of the module offer each other",
     "kmod/memunplug_trace.h": "tracepoints have a layout of their own",
     "kmod/include/uapi/linux/memunplug.h": "the whole contract on one page, with its prose",
+    "kmod/include/uapi/linux/memunplug_balloon.h": "the same",
 }
 START = re.compile(r"^[A-Za-z_].*\)\s*\{$|^\{$")
 

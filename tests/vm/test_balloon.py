@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# memunplug_balloon.ko by itself: what the hypervisor asks for and what it gets, as QEMU
-# has it, under a workload that checks its memory. Nothing else of ours runs.
+# memunplug_balloon.ko: by itself, what the hypervisor asks for and what it gets, as QEMU
+# has it, under a workload that checks its memory.
 #
 # BALLOON_ROUNDS (3): to half and back. BALLOON_TARGETS (120): targets without sense.
 
@@ -137,6 +137,20 @@ def test_binding(t):
     t.equal(g.meminfo('MemTotal'), total, 'memory after the module is gone')
     b.load()
     b.wait(HALF)
+    b.settle(FULL)
+
+
+@kernels('6.1', '6.12')
+def test_leader(t):
+    """who leads a balloon: refuses as the contract says, takes nothing by itself, goes on alone after it"""
+    g, b = _guest(t)
+    leader = g.spawn(['leader'])
+    leader.wait_line('^leading', 60)
+    b.ask(HALF)
+    leader.wait_line('^met', 120)
+    r = leader.wait(30)
+    t.equal((r.rc, r.out), (0, 'leading\nmet\n'), 'the leader')
+    b.settle(HALF + 64 * MIB)
     b.settle(FULL)
 
 
