@@ -27,6 +27,7 @@ Config config_default(void) {
         return (Config) {
                 .source_acpi = CONFIG_SOURCE_YES,
                 .source_virtio_mem = true,
+                .source_balloon = CONFIG_SOURCE_YES,
                 .virtio_serial = true,
                 .virtio_serial_unplug = CONFIG_SOURCE_YES,
                 .keep_free_bytes = UINT64_MAX,
@@ -84,6 +85,10 @@ static int set_acpi(Config *config, const char *value) {
 
 static int set_virtio_mem(Config *config, const char *value) {
         return set_bool(&config->source_virtio_mem, config_default().source_virtio_mem, value);
+}
+
+static int set_balloon(Config *config, const char *value) {
+        return set_source(&config->source_balloon, config_default().source_balloon, value);
 }
 
 /* What the hypervisor may do by its channel. Each word allows what the one before it does, and more. */
@@ -289,6 +294,7 @@ static int set_protect_nodes(Config *config, const char *value) {
 static const ConfigSetting settings[] = {
         { "Sources", "Acpi", set_acpi },
         { "Sources", "VirtioMem", set_virtio_mem },
+        { "Sources", "Balloon", set_balloon },
         { "Sources", "VirtioSerial", set_virtio_serial },
         { "Policy", "KeepFreeBytes", set_keep_free },
         { "Policy", "ProtectBlocks", set_protect_blocks },

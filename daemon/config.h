@@ -19,6 +19,7 @@ typedef enum ConfigOrder { CONFIG_ORDER_CHEAPEST, CONFIG_ORDER_HIGHEST, CONFIG_O
 typedef struct Config {
         ConfigSource source_acpi;       /* [Sources] Acpi= */
         bool source_virtio_mem;         /* [Sources] VirtioMem= */
+        ConfigSource source_balloon;    /* [Sources] Balloon= */
         bool virtio_serial;             /* [Sources] VirtioSerial=: anything but no */
         ConfigSource virtio_serial_unplug; /* [Sources] VirtioSerial=: ask, unplug; or neither */
         uint64_t keep_free_bytes;       /* [Policy] KeepFreeBytes=; UINT64_MAX: default floor */

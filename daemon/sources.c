@@ -3,11 +3,13 @@
 #include "sources.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "source/acpi.h"
+#include "source/balloon.h"
 #include "source/virtio-mem.h"
 #include "util/cleanup.h"
 #include "util/log.h"
@@ -15,6 +17,7 @@
 /* When the last block of a device has come, the kernel is done with it soon; while it is not, we would have
  * to wait for it. */
 #define LOOK_DELAY_USEC (1ULL * 1000000ULL)
+#define BALLOON_PATH "dev/memunplug-balloon"
 
 struct Sources {
         OperationContext *context;
@@ -22,6 +25,8 @@ struct Sources {
         bool acpi_may_come; /* there was no device yet */
         sd_event_source *look;
         VirtioMemSource *virtio_mem;
+        BalloonSource *balloon;
+        bool lead_balloon; /* the configuration wants it */
 };
 
 DEFINE_CLEANUP(Sources *, sources_free)
@@ -113,10 +118,53 @@ static int start_virtio_mem(Sources *sources) {
         return 0;
 }
 
+static void on_balloon(void *userdata) {
+        Sources *sources = userdata;
+        OperationSource *state = &sources->context->sources[SOURCE_BALLOON];
+
+        state->active = sources->balloon && balloon_source_active(sources->balloon);
+        state->reason = sources->balloon ? balloon_source_reason(sources->balloon) : NULL;
+}
+
+/* Most machines have no such driver: then nothing is said. */
+static int start_balloon(Sources *sources) {
+        OperationContext *context = sources->context;
+        OperationSource *state = &context->sources[SOURCE_BALLOON];
+        int fd, r;
+
+        fd = openat(context->root_fd, BALLOON_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0 && (errno == ENOENT || errno == ENODEV || errno == ENXIO))
+                return 0;
+        if (fd < 0)
+                r = -errno;
+        else if (!sources->lead_balloon) {
+                (void) close_fd(fd);
+                state->reason = switched_off;
+                return 0;
+        } else
+                r = balloon_source_new(&sources->balloon, context->event, context->queue, &balloon_device,
+                                       fd, on_balloon, sources);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0) {
+                state->reason = r == -EBUSY ? "another process leads the balloon" : strerror(-r);
+                log_notice("Not leading the balloon: %s", state->reason);
+                return 0;
+        }
+        on_balloon(sources);
+        return 0;
+}
+
+static void look_for_balloon(Sources *sources) {
+        if (!sources->balloon && start_balloon(sources) < 0)
+                log_warning("Failed to look for a balloon, ignoring: there is no memory for that.");
+}
+
 int sources_apply(Sources *sources, const Config *config) {
         OperationSource *state = &sources->context->sources[SOURCE_VIRTIO_MEM];
 
         sources->context->sources[SOURCE_ACPI].asks = config->source_acpi == CONFIG_SOURCE_ASK;
+        sources->context->sources[SOURCE_BALLOON].asks = config->source_balloon == CONFIG_SOURCE_ASK;
         if (config->source_virtio_mem)
                 return sources->virtio_mem ? 0 : start_virtio_mem(sources);
         sources->virtio_mem = virtio_mem_source_free(sources->virtio_mem);
@@ -127,6 +175,8 @@ int sources_apply(Sources *sources, const Config *config) {
 void sources_uevent(Sources *sources, const Uevent *event) {
         static const char module[] = "/devices/virtual/misc/memunplug";
 
+        if (!event || strcmp(event->subsystem, "misc") == 0)
+                look_for_balloon(sources);
         if (!sources->virtio_mem)
                 return;
         if (!event || strcmp(event->subsystem, "virtio") == 0 ||
@@ -145,9 +195,12 @@ int sources_new(Sources **ret, const Config *config, OperationContext *context) 
         sources->context = context;
         context->device_note = device_note;
         context->device_note_userdata = sources;
+        sources->lead_balloon = config->source_balloon != CONFIG_SOURCE_NO;
         r = start_acpi(sources, config);
         if (r >= 0)
                 r = sources_apply(sources, config);
+        if (r >= 0)
+                r = start_balloon(sources);
         if (r < 0)
                 return r;
         *ret = STEAL_PTR(sources);
@@ -158,6 +211,7 @@ Sources *sources_free(Sources *sources) {
         if (!sources)
                 return NULL;
         (void) sd_event_source_disable_unref(sources->look);
+        (void) balloon_source_free(sources->balloon);
         (void) virtio_mem_source_free(sources->virtio_mem);
         (void) acpi_source_free(sources->acpi);
         sources->context->device_note = NULL;

@@ -96,6 +96,9 @@ static int add_health(json_object *o, const OperationContext *context, const Blo
                 r = append(health, json_text_new(*note));
         if (r >= 0 && table_error >= 0)
                 r = add_device_notes(health, context, table);
+        for (Source source = 0; r >= 0 && source < _SOURCE_MAX; source++)
+                if (context->sources[source].active && context->sources[source].reason)
+                        r = append(health, json_text_new(context->sources[source].reason));
         if (r >= 0 && table_error < 0) {
                 CLEANUP(freep) char *text = NULL;
 

@@ -46,7 +46,7 @@ const Operation *operation_get(OperationId id);
 typedef struct OperationSource {
         bool active;                  /* its requests are listened to */
         bool asks;                    /* what it asks for waits for an operator */
-        const char *reason;           /* why not; or NULL */
+        const char *reason;           /* why not, or what of it is not met; or NULL */
 } OperationSource;
 
 /* What operations work on; all borrowed. */

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # memunplug_balloon.ko: by itself, what the hypervisor asks for and what it gets, as QEMU
-# has it, under a workload that checks its memory.
+# has it, under a workload that checks its memory; then led by the daemon.
 #
 # BALLOON_ROUNDS (3): to half and back. BALLOON_TARGETS (120): targets without sense.
 
+import json
 import os
 import random
+import signal
 import time
 
 import balloon
 from balloon import Balloon, LeastAvailable
 from cases import kernels
 from channel import GuestTimeout
-from scenario import MIB, Workload
+from scenario import MIB, Workload, blocks, isolated_blocks, states
 
 FULL = 1024 * MIB
 HALF = FULL // 2
@@ -199,3 +201,64 @@ def test_eject(t):
     g.qmp('device_del', id='d1')
     g.wait_event('DEVICE_DELETED', 120, since, lambda d: d.get('device') == 'd1')
     b.settle(768 * MIB)
+
+
+def _source(g):
+    """What the daemon says of the balloon: its entry in the status."""
+    status = json.loads(g.check(['memunplugctl', 'status', '--json=short']))
+    return next(s for s in status['sources'] if s['source'] == 'balloon')
+
+
+@kernels('6.1', '6.12')
+def test_blocks(t):
+    """led by the daemon: whole blocks go first and come back, also over the death of the daemon"""
+    t.need_product()
+    full, block = 1536 * MIB, 128 * MIB
+    g = t.guest(memory='1G', dimms=['512M'], limit=300, devices=balloon.device())
+    b = Balloon(g, full)
+    b.load()
+    before = blocks(g)
+    work = Workload(g, g.dimm_range('d1'), share=10, seed=3)
+    daemon = g.start_daemon()
+    t.equal(_source(g), {'source': 'balloon', 'active': True}, 'the source')
+    b.settle(full - 2 * block - 5 * MIB)
+    offline = {index for index, state in states(g).items() if state == 'offline'}
+    t.equal(len(offline), 2, 'blocks offline')
+    # somebody wants one of them back
+    g.check('echo online_movable >/sys/devices/system/memory/memory%d/state' % min(offline))
+    b.wait(full - 2 * block - 5 * MIB)
+    t.equal(sum(s == 'offline' for s in states(g).values()), 2, 'blocks offline after one was brought back')
+    # in mid-target
+    b.ask(full - 3 * block - 300 * MIB)
+    daemon.signal(signal.SIGKILL)
+    daemon.wait(20)
+    b.wait(full - 3 * block - 300 * MIB)
+    t.equal(work.verify()[1], 0, 'bad pages')
+    daemon = g.start_daemon()
+    b.settle(full)
+    t.equal(blocks(g), before, 'blocks after all came back')
+    b.ask(1)
+    reason = _wait_source(g, 'by blocks:')
+    t.note('%s', reason)
+    t.equal(g.vmstat()['oom_kill'], 0, 'processes killed')
+    b.settle(full)
+    t.equal(blocks(g), before, 'blocks at the end')
+    t.equal(work.end()[1], 0, 'bad pages')
+    t.equal(isolated_blocks(g), 0, 'isolated pageblocks')
+    daemon.signal(signal.SIGTERM)
+    daemon.wait(60)
+    g.put('/etc/memunplug/memunplugd.conf', '[Sources]\nBalloon=no\n', 0o644)
+    g.start_daemon()
+    t.equal(_source(g), {'source': 'balloon', 'active': False, 'reason': 'switched off by configuration'}, 'the source')
+    b.settle(full - 300 * MIB)
+    t.equal(blocks(g), before, 'blocks while the driver is alone')
+
+
+def _wait_source(g, text, timeout=90):
+    """Until the daemon's reason for what the balloon has not got says this: the reason."""
+    end = time.monotonic() + timeout
+    while text not in (reason := _source(g).get('reason', '')):
+        if time.monotonic() > end:
+            raise GuestTimeout('the balloon lacks nothing: %s' % reason)
+        g.check('usleep 300000')
+    return reason

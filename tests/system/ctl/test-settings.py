@@ -21,6 +21,7 @@ machine = Machine()
 
 # Settings whose effect needs what there is none of here: which test shows it instead, by a word of that test.
 ELSEWHERE = {
+    "Balloon": ("tests/vm/test_balloon.py", "Balloon=no"),
     "VirtioSerial": ("tests/vm/test_serial.py", "VirtioSerial="),
     "Retries": ("tests/unit/request/test-queue.c", "two retries"),
     "RetryDelaySec": ("tests/unit/request/test-queue.c", "retries_wait_twice_as_long_each_time"),

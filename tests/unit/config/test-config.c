@@ -60,6 +60,7 @@ static Config defaults(void) {
 static void assert_same(const Config *a, const Config *b) {
         assert_int_equal(a->source_acpi, b->source_acpi);
         assert_int_equal(a->source_virtio_mem, b->source_virtio_mem);
+        assert_int_equal(a->source_balloon, b->source_balloon);
         assert_int_equal(a->virtio_serial, b->virtio_serial);
         assert_int_equal(a->virtio_serial_unplug, b->virtio_serial_unplug);
         assert_true(a->keep_free_bytes == b->keep_free_bytes);
@@ -143,7 +144,8 @@ static void test_shipped_file(void **state) {
         assert_string_equal(warnings(), "");
         for (const char *const *key =
                      (const char *const[]){
-                             "\n Acpi=", "\n VirtioMem=", "\n VirtioSerial=", "\n KeepFreeBytes=", "\n ProtectBlocks=",
+                             "\n Acpi=", "\n VirtioMem=", "\n Balloon=", "\n VirtioSerial=", "\n KeepFreeBytes=",
+                             "\n ProtectBlocks=",
                              "\n TryKernelZones=", "\n OnlinePolicy=", "\n ProtectNodes=",
                              "\n PressureLimit=", "\n PressurePauseSec=",
                              "\n OnlineMovableRatio=", "\n KeepNodeMemory=",
@@ -195,7 +197,7 @@ static void test_values(void **state) {
         CLEANUP(config_clear) Config config = defaults();
 
         parse(&config,
-              "[Sources]\nAcpi=off\nVirtioMem=no\n"
+              "[Sources]\nAcpi=off\nVirtioMem=no\nBalloon=ask\n"
               "[Policy]\nKeepFreeBytes = 1.5G\nProtectBlocks=3,1\nProtectBlocks=2-3\nTryKernelZones=yes\n"
               "OnlinePolicy=movable\nOnlineMovableRatio=7\nProtectNodes=2\nProtectNodes=0\n"
               "KeepNodeMemory=no\nPressurePauseSec=2min\n"
@@ -203,6 +205,7 @@ static void test_values(void **state) {
               "RetryDelaySec=20ms\nRetryMaxDelaySec=1min\nOrder=highest\n");
         assert_int_equal(config.source_acpi, CONFIG_SOURCE_NO);
         assert_false(config.source_virtio_mem);
+        assert_int_equal(config.source_balloon, CONFIG_SOURCE_ASK);
         assert_true(config.keep_free_bytes == UINT64_C(3) << 29);
         assert_int_equal(config.n_protected_blocks, 3);
         for (uint32_t i = 0; i < 3; i++)
@@ -224,13 +227,14 @@ static void test_values(void **state) {
         assert_string_equal(warnings(), "");
 
         parse(&config, "[Policy]\nProtectBlocks=\nKeepFreeBytes=\n[Unplug]\nRetries=\nOrder=\n[Sources]\nAcpi=\n"
-              "VirtioMem=\n");
+              "VirtioMem=\nBalloon=\n");
         assert_int_equal(config.n_protected_blocks, 0);
         assert_true(config.keep_free_bytes == UINT64_MAX);
         assert_int_equal(config.retries, 5);
         assert_int_equal(config.order, CONFIG_ORDER_CHEAPEST);
         assert_int_equal(config.source_acpi, CONFIG_SOURCE_YES);
         assert_true(config.source_virtio_mem);
+        assert_int_equal(config.source_balloon, CONFIG_SOURCE_YES);
 }
 
 static void test_sources(void **state) {

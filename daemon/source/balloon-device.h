@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The balloon as its driver offers it to the one that leads it, and the decision what comes next. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/memunplug_balloon.h>
+
+/* What one demand asks for at most, in blocks: between two of them a new target is looked at. */
+#define BALLOON_STEP_BLOCKS 8U
+
+typedef enum BalloonStepKind {
+        BALLOON_STEP_REST,   /* nothing to do, or nothing that has not been tried for this target */
+        BALLOON_STEP_TAKE,   /* blocks go offline, then to the host: bytes */
+        BALLOON_STEP_RETURN, /* so many bytes of blocks come back */
+        BALLOON_STEP_PAGES,  /* the driver does the rest */
+} BalloonStepKind;
+
+typedef struct BalloonStep {
+        BalloonStepKind kind;
+        uint64_t bytes;
+} BalloonStep;
+
+/* What was tried for which target, by the sequence number of it; 0: for none. */
+typedef struct BalloonTried {
+        uint64_t take, give_back, pages;
+} BalloonTried;
+
+/* A pure function. Pages that are too many the driver gives back by itself. */
+BalloonStep balloon_next_step(const struct memunplug_balloon_state *state, uint64_t block_size,
+                              const BalloonTried *tried);
+
+/* The calls of the driver's device: 0 or a negative errno. */
+typedef struct BalloonDevice {
+        int (*state)(int fd, struct memunplug_balloon_state *ret);
+        int (*give)(int fd, uint64_t start, uint64_t size);
+        int (*blocks)(int fd, uint64_t *addresses, uint32_t max, uint32_t *ret_n);
+        int (*pages)(int fd, uint64_t sequence);
+} BalloonDevice;
+
+extern const BalloonDevice balloon_device;

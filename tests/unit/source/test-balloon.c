@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The balloon's leader against a driver and a queue that do as the test says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "fake-queue.h"
+#include "source/balloon.h"
+#include "util/cleanup.h"
+
+#define BLOCK (128 * MIB)
+
+/* The driver: gives back surplus pages at once, as the real one does. */
+static struct {
+        struct memunplug_balloon_state state;
+        int state_error, give_error;
+        uint64_t addresses[32];
+        uint32_t n;
+        uint64_t pages_for;
+        unsigned n_pages;
+} driver;
+
+static int fake_state(int fd, struct memunplug_balloon_state *ret) {
+        eventfd_t value;
+
+        (void) eventfd_read(fd, &value);
+        *ret = driver.state;
+        return driver.state_error;
+}
+
+static int fake_give(int fd, uint64_t start, uint64_t size) {
+        if (driver.give_error < 0)
+                return driver.give_error;
+        driver.addresses[driver.n++] = start;
+        driver.state.held += size;
+        driver.state.blocks += size;
+        return 0;
+}
+
+static int fake_blocks(int fd, uint64_t *addresses, uint32_t max, uint32_t *ret_n) {
+        *ret_n = driver.n;
+        memcpy(addresses, driver.addresses, (max < driver.n ? max : driver.n) * sizeof(*addresses));
+        return 0;
+}
+
+static int fake_pages(int fd, uint64_t sequence) {
+        if (sequence != driver.state.sequence)
+                return -ESTALE;
+        driver.pages_for = sequence;
+        driver.n_pages++;
+        return 0;
+}
+
+static const BalloonDevice fake_device = {
+        .state = fake_state, .give = fake_give, .blocks = fake_blocks, .pages = fake_pages,
+};
+
+typedef struct Fixture {
+        sd_event *event;
+        Queue queue;
+        BalloonSource *source;
+        int fd;
+        unsigned n_changes;
+} Fixture;
+
+static void on_change(void *userdata) {
+        ((Fixture *) userdata)->n_changes++;
+}
+
+static void run(Fixture *f) {
+        while (sd_event_run(f->event, 0) > 0)
+                ;
+}
+
+static void want(Fixture *f, uint64_t target) {
+        driver.state.target = target;
+        driver.state.sequence++;
+        assert_return_code(eventfd_write(f->fd, 1), 0);
+        run(f);
+}
+
+static int set_up(void **state) {
+        Fixture *f = calloc(1, sizeof(*f));
+
+        assert_non_null(f);
+        memset(&driver, 0, sizeof(driver));
+        fake_queue_init(&f->queue);
+        f->queue.submit_state = JOB_QUEUED;
+        assert_return_code(sd_event_new(&f->event), 0);
+        f->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        assert_return_code(balloon_source_new(&f->source, f->event, &f->queue, &fake_device, f->fd,
+                                              on_change, f), 0);
+        run(f);
+        *state = f;
+        return 0;
+}
+
+static int tear_down(void **state) {
+        Fixture *f = *state;
+
+        f->source = balloon_source_free(f->source);
+        assert_int_equal(f->queue.n_slots, 0);
+        fake_queue_clear(&f->queue);
+        (void) sd_event_unref(f->event);
+        free(f);
+        return 0;
+}
+
+static Job *last_job(Fixture *f) {
+        return &f->queue.jobs[f->queue.n_jobs - 1];
+}
+
+/* The job under way took these blocks, and ends. */
+static void end_job(Fixture *f, JobState how, uint32_t first, uint32_t n, const char *reason) {
+        Job *job = last_job(f);
+
+        for (uint32_t block = first; block < first + n; block++)
+                fake_queue_tell(&f->queue, QUEUE_BLOCK_CHANGED, job, block);
+        job->state = how;
+        job->removed_bytes = n * BLOCK;
+        if (reason)
+                job->reason = strdup(reason);
+        fake_queue_tell(&f->queue, QUEUE_JOB_ENDED, job, 0);
+        run(f);
+}
+
+static void test_step(void **state) {
+        BalloonTried none = {}, all = { .take = 3, .give_back = 3, .pages = 3 };
+        static const struct {
+                uint64_t target, held, blocks;
+                BalloonStepKind kind;
+                uint64_t bytes;
+                BalloonStepKind tried;
+        } cases[] = {
+                { 0, 0, 0, BALLOON_STEP_REST, 0, BALLOON_STEP_REST },
+                { 4096, 0, 0, BALLOON_STEP_PAGES, 0, BALLOON_STEP_REST },
+                { BLOCK - 4096, 0, 0, BALLOON_STEP_PAGES, 0, BALLOON_STEP_REST },
+                { BLOCK, 0, 0, BALLOON_STEP_TAKE, BLOCK, BALLOON_STEP_REST },
+                { 3 * BLOCK - 1, BLOCK, 0, BALLOON_STEP_TAKE, BLOCK, BALLOON_STEP_REST },
+                { 1000 * BLOCK, 0, 0, BALLOON_STEP_TAKE, BALLOON_STEP_BLOCKS * BLOCK, BALLOON_STEP_REST },
+                { UINT64_MAX, 0, 0, BALLOON_STEP_TAKE, BALLOON_STEP_BLOCKS * BLOCK, BALLOON_STEP_REST },
+                { BLOCK, 3 * BLOCK, BLOCK, BALLOON_STEP_REST, 0, BALLOON_STEP_REST },
+                { BLOCK, 3 * BLOCK, 3 * BLOCK, BALLOON_STEP_RETURN, 2 * BLOCK, BALLOON_STEP_REST },
+                { BLOCK + 1, 3 * BLOCK, 3 * BLOCK, BALLOON_STEP_RETURN, 2 * BLOCK, BALLOON_STEP_REST },
+                { 0, 3 * BLOCK, 3 * BLOCK, BALLOON_STEP_RETURN, 3 * BLOCK, BALLOON_STEP_REST },
+        };
+
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                struct memunplug_balloon_state now = { .target = cases[i].target, .held = cases[i].held,
+                                                       .blocks = cases[i].blocks, .sequence = 3 };
+                BalloonStep step = balloon_next_step(&now, BLOCK, &none);
+
+                assert_int_equal(step.kind, cases[i].kind);
+                assert_int_equal(step.bytes, cases[i].bytes);
+                assert_int_equal(balloon_next_step(&now, BLOCK, &all).kind, cases[i].tried);
+        }
+}
+
+static void test_take_and_return(void **state) {
+        Fixture *f = *state;
+
+        want(f, 2 * BLOCK + 5 * MIB);
+        assert_int_equal(f->queue.n_submitted, 1);
+        assert_int_equal(f->queue.demand.kind, DEMAND_UNPLUG);
+        assert_int_equal(f->queue.demand.source, SOURCE_BALLOON);
+        assert_int_equal(f->queue.demand.size_bytes, 2 * BLOCK);
+        assert_true(f->queue.demand.allow_partial);
+        end_job(f, JOB_DONE, 32, 2, NULL);
+        assert_int_equal(driver.n, 2);
+        assert_int_equal(driver.addresses[1], 33 * BLOCK);
+        assert_int_equal(driver.pages_for, driver.state.sequence); /* the rest */
+        assert_int_equal(driver.n_pages, 1);
+        driver.state.held += 5 * MIB;
+
+        want(f, BLOCK);
+        driver.state.held = 2 * BLOCK; /* pages went by themselves */
+        assert_int_equal(f->queue.n_submitted, 2);
+        assert_int_equal(f->queue.demand.kind, DEMAND_REPLUG);
+        assert_int_equal(f->queue.demand.n_blocks, 1);
+        assert_int_equal(f->queue.demand.blocks[0], 32);
+        driver.state.held = driver.state.blocks = BLOCK; /* it was brought online */
+        end_job(f, JOB_DONE, 32, 1, NULL);
+        assert_int_equal(driver.n, 2); /* nothing was given */
+        assert_int_equal(f->queue.n_submitted, 2);
+        assert_null(balloon_source_reason(f->source));
+}
+
+static void test_refused(void **state) {
+        Fixture *f = *state;
+
+        f->queue.submit_cause = CAUSE_NOTHING_REMOVABLE;
+        f->queue.submit_reason = "nothing can go";
+        want(f, 4 * BLOCK);
+        assert_int_equal(f->queue.n_submitted, 1); /* once for each target */
+        assert_int_equal(driver.n_pages, 1);
+        driver.state.held = BLOCK;
+        driver.state.shortage = MEMUNPLUG_BALLOON_SHORT_FLOOR;
+        assert_return_code(eventfd_write(f->fd, 1), 0);
+        run(f);
+        assert_int_equal(f->queue.n_submitted, 1);
+        assert_int_equal(driver.n_pages, 1);
+        assert_string_equal(balloon_source_reason(f->source),
+                            "the hypervisor wants 512 MiB and has 128 MiB: more would leave less than must "
+                            "stay available; by blocks: nothing can go");
+        want(f, 3 * BLOCK);
+        assert_int_equal(f->queue.n_submitted, 2);
+        assert_int_equal(driver.n_pages, 2);
+}
+
+static void test_partial(void **state) {
+        Fixture *f = *state;
+
+        want(f, 4 * BLOCK);
+        end_job(f, JOB_PARTIAL, 40, 1, "pages are pinned");
+        assert_int_equal(driver.n, 1);
+        assert_int_equal(f->queue.n_submitted, 1);
+        assert_int_equal(driver.n_pages, 1);
+        assert_non_null(strstr(balloon_source_reason(f->source), "by blocks: pages are pinned"));
+}
+
+/* While a job runs targets come and go: what counts is the last one, when it has ended. */
+static void test_coalesced(void **state) {
+        Fixture *f = *state;
+
+        want(f, 2 * BLOCK);
+        for (unsigned i = 0; i < 100; i++)
+                want(f, (i % 7 + 1) * BLOCK);
+        want(f, 3 * BLOCK);
+        assert_int_equal(f->queue.n_submitted, 1);
+        end_job(f, JOB_DONE, 32, 2, NULL);
+        assert_int_equal(f->queue.n_submitted, 2);
+        assert_int_equal(f->queue.demand.size_bytes, BLOCK);
+}
+
+/* The host has changed its mind when the blocks are there: they come back. */
+static void test_not_wanted(void **state) {
+        Fixture *f = *state;
+
+        want(f, 2 * BLOCK);
+        driver.state.target = 0;
+        driver.state.sequence++;
+        driver.give_error = -ENOSPC;
+        end_job(f, JOB_DONE, 32, 2, NULL);
+        assert_int_equal(f->queue.n_submitted, 2);
+        assert_int_equal(f->queue.demand.kind, DEMAND_REPLUG);
+        assert_int_equal(f->queue.demand.n_blocks, 2);
+        end_job(f, JOB_DONE, 32, 2, NULL);
+        assert_int_equal(f->queue.n_submitted, 2);
+}
+
+static void test_device_goes(void **state) {
+        Fixture *f = *state;
+
+        assert_true(balloon_source_active(f->source));
+        driver.state_error = -ENODEV;
+        assert_return_code(eventfd_write(f->fd, 1), 0);
+        run(f);
+        assert_false(balloon_source_active(f->source));
+        assert_non_null(strstr(balloon_source_reason(f->source), "no balloon device"));
+        driver.state_error = 0;
+        driver.state.sequence = 0;
+        want(f, BLOCK);
+        assert_true(balloon_source_active(f->source));
+        assert_int_equal(f->queue.n_submitted, 1);
+        assert_true(f->n_changes > 2);
+}
+
+static void test_led_by_another(void **state) {
+        BalloonSource *source = NULL;
+        Fixture *f = *state;
+        int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+        driver.state_error = -EBUSY;
+        assert_int_equal(balloon_source_new(&source, f->event, &f->queue, &fake_device, fd, NULL, NULL),
+                         -EBUSY);
+        assert_null(source);
+        assert_int_equal(close(fd), -1); /* taken over, and closed */
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_step),
+                cmocka_unit_test_setup_teardown(test_take_and_return, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_partial, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_coalesced, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_not_wanted, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_device_goes, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_led_by_another, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
