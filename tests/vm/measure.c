@@ -6,6 +6,7 @@
  *
  *   measure [--evacuate=START-END] COMMAND [ARG...]
  *   measure --removed=N          until N memory blocks have left; says "ready" first
+ *   measure --total=KIB          until the machine has no more memory than that; the same
  *
  * --evacuate calls the module's EVACUATE on the range before the command.
  *
@@ -156,8 +157,15 @@ static void wait_removed(int fd, unsigned long n) {
         }
 }
 
+/* Looked at so seldom that the looking counts for nothing. */
+static void wait_total(uint64_t kib) {
+        while (sum_of("/proc/meminfo", "MemTotal: %"SCNu64) > kib)
+                usleep(50000);
+}
+
 static int usage(void) {
-        fprintf(stderr, "usage: measure [--evacuate=START-END] COMMAND [ARG...] | measure --removed=N\n");
+        fprintf(stderr, "usage: measure [--evacuate=START-END] COMMAND [ARG...] | measure --removed=N | "
+                        "measure --total=KIB\n");
         return 2;
 }
 
@@ -165,9 +173,10 @@ int main(int argc, char **argv) {
         static const struct option options[] = {
                 { "evacuate", required_argument, NULL, 'e' },
                 { "removed",  required_argument, NULL, 'r' },
+                { "total",    required_argument, NULL, 't' },
                 {}
         };
-        unsigned long removed = 0;
+        unsigned long removed = 0, total = 0;
         Ranges ranges = { .n = 0 };
         int c, status = 0, fd = -1;
         Reading begin;
@@ -179,17 +188,21 @@ int main(int argc, char **argv) {
                                 return usage();
                         break;
                 case 'r': removed = strtoul(optarg, NULL, 0); break;
+                case 't': total = strtoul(optarg, NULL, 0); break;
                 default: return usage();
                 }
-        if ((removed > 0) == (optind < argc))
+        if ((removed > 0) + (total > 0) + (optind < argc) != 1)
                 return usage();
         if (removed > 0)
                 fd = listen_to_kernel();
         begin = reading_begin();
-        if (removed > 0) {
+        if (removed > 0 || total > 0) {
                 printf("ready\n");
                 fflush(stdout);
-                wait_removed(fd, removed);
+                if (removed > 0)
+                        wait_removed(fd, removed);
+                else
+                        wait_total(total);
         } else {
                 for (size_t i = 0; i < ranges.n; i++)
                         evacuate(&ranges.item[i]);
