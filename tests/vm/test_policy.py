@@ -6,7 +6,8 @@
 import json
 import signal
 
-from scenario import OST_BUSY, OST_PENDING, Eject, ctl, jobs, states, varlink
+from scenario import (OST_BUSY, OST_DEPENDENCY, OST_PENDING, Eject, Watch, Workload, ctl, jobs, states,
+                      varlink)
 
 CONF = b'[Policy]\nOnlinePolicy=movable\nOnlineMovableRatio=1\n'
 AUTO_ONLINE = '/sys/devices/system/memory/auto_online_blocks'
@@ -86,3 +87,59 @@ def test_ask(t):
     eject, ident = ask(g.first)                 # which was plugged when the daemon ran already
     t.equal(ctl(g, 'confirm', ident).rc, 0, 'memunplugctl confirm')
     eject.wait_deleted(60)
+
+
+# ---- memory pressure ----
+
+PRESSURE_CONF = b'[Policy]\nKeepFreeBytes=400M\nPressurePauseSec=3s\n'
+GROUP = '/sys/fs/cgroup/stall/'
+# Stalls in its own group and takes nothing from others: what it wants is more than it may have at ease.
+STALL = 'echo $$ >%scgroup.procs; while :; do dd if=/dev/zero of=/dev/null bs=64M count=1 2>/dev/null; done' % GROUP
+
+
+def _prepare_pressure(g):
+    g.check('echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir %s && echo 4M >%smemory.high' % (GROUP, GROUP))
+    g.put('/etc/memunplug/memunplugd.conf', PRESSURE_CONF, 0o644)
+    g.put('/etc/memunplug/memunplugd.conf.d/10-pressure.conf', b'', 0o644)
+    g.daemon = g.start_daemon()
+    g.work = Workload(g, g.dimm_range('d1'), share=80)
+
+
+def _pressure_guest(t):
+    t.need_product()
+    return t.shared('pressure', _prepare_pressure, memory='2G', dimms=['1G'], trixie=True, limit=400)
+
+
+def _wait_reason(watch, ident, words):
+    """Until a job says this; its state then."""
+    return watch.wait(lambda: [j['state'] for j in watch.jobs(ident) if words in j.get('reason', '')],
+                      'job %d says "%s"' % (ident, words))[0]
+
+
+def _press(g):
+    """Processes of the guest wait for memory all the time, until _release()."""
+    g.spawn(['sh', '-c', STALL])
+
+
+def _release(g):
+    g.check('echo 1 >%scgroup.kill' % GROUP)
+
+
+def test_give_back(t):
+    """a job under memory pressure that lasts pauses in mid-job, gives up and brings back what it took"""
+    g = _pressure_guest(t)
+    online, killed = states(g), g.vmstat()['oom_kill']
+    watch = Watch(g, g.daemon)
+    eject = Eject(g, 'd1', measure=False)
+    ident = watch.wait_moving()
+    _press(g)
+    t.true(_wait_reason(watch, ident, 'paused: memory pressure') in ('evacuating', 'offlining'), 'the state meanwhile')
+    t.equal(eject.wait_final(), OST_DEPENDENCY, 'answer')
+    _release(g)
+    t.equal(watch.wait_final(ident), 'failed', 'end')
+    reason = watch.jobs(ident)[-1]['reason']
+    t.note('job %d: %s', ident, reason)
+    t.true(reason.startswith('paused for 3s, then given up: memory pressure'), 'the reason: %s' % reason)
+    t.equal(states(g), online, 'blocks after it')
+    t.equal(g.vmstat()['oom_kill'], killed, 'processes killed for want of memory')
+    watch.end()
