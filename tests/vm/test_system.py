@@ -4,6 +4,7 @@
 # the hypervisor. What systemd makes of the units is in test_systemd.py.
 
 import re
+import time
 
 import system
 from cases import kernels
@@ -11,9 +12,14 @@ from scenario import MIB, OST_OK, Eject, Workload, blocks, isolated_blocks, jobs
 from standing import StandingJob
 
 EXPOSURE = 1.6
+WATCHDOG = 10                                   # seconds, for the test; the unit has more
+STRIKES = ('KILL', 'SEGV', 'STOP')
+STATE = ('/var/lib/memunplug', '/run/memunplug', '/etc/memunplug', '/run/varlink/registry/org.memunplug')
 
 ON_BUS = 'timeout 50 sh -c "until busctl status org.memunplug1 >/dev/null 2>&1; do sleep 0.1; done"'
 SETTLED = 'timeout 50 sh -c "while grep -q offline /sys/devices/system/memory/memory*/state; do sleep 0.1; done"'
+RESTARTED = ('timeout 140 sh -c "until [ \\$(systemctl show -P NRestarts memunplugd.service) -gt %d ]; '
+             'do sleep 0.1; done"')
 
 
 def _guest(t):
@@ -105,3 +111,50 @@ def test_upgrade(t):
     t.equal(len(jobs(g)), count + 1, 'records')
     job.end()
     _whole(t, g, before, 'the upgrade')
+
+
+@kernels('6.1', '6.12')
+def test_strikes(t):
+    """killed, crashed or stopped in mid-job, the service is started again and calls the job interrupted"""
+    g = _guest(t)
+    g.put('/etc/systemd/system/memunplugd.service.d/50-test.conf', '[Service]\nWatchdogSec=%d\n' % WATCHDOG, 0o644)
+    g.check('systemctl daemon-reload && systemctl restart memunplugd.service', 90)
+    before = blocks(g)
+    for signo in STRIKES:
+        restarts = int(g.properties('memunplugd.service', 'NRestarts')[0])
+        job = StandingJob(g, 'd2')
+        g.check('systemctl kill --kill-who=main --signal=%s memunplugd.service' % signo)
+        g.check(RESTARTED % restarts, 150)
+        g.check(ON_BUS, 60)
+        t.equal((job.record()['state'], job.record()['cause']), ('failed', 'interrupted'), 'record after ' + signo)
+        job.end()
+        _whole(t, g, before, signo)
+    g.check('rm -r /etc/systemd/system/memunplugd.service.d && systemctl daemon-reload')
+    t.note('%s: each job interrupted, nothing lost', ', '.join(STRIKES))
+
+
+@kernels('6.1', '6.12')
+def test_purge(t):
+    """purged, the package leaves no file, no unit and no process; installed again it works"""
+    g = _guest(t)
+    files = [f for f in g.check('dpkg -L memunplugd').splitlines() if not g.run(['test', '-d', f]).rc == 0]
+    g.check('dpkg --purge memunplugd', 120)
+    left = g.check(['sh', '-c', 'for f; do [ ! -e "$f" ] || echo "$f"; done', 'sh', *files, *STATE]).split()
+    t.equal(left, [], 'files left')
+    t.equal(g.run('pidof memunplugd').out.strip(), '', 'processes left')
+    t.equal(g.check('systemctl --failed --plain --no-legend').strip(), '', 'failed units')
+    t.note('%d files gone', len(files))
+    g.install()
+    t.equal(varlink(g, 'GetStatus')['engine'], 'kmod', 'engine when it is there again')
+
+
+@kernels('6.1', '6.12')
+def test_poweroff(t):
+    """the machine is switched off in mid-job: it is off in time, and the job had ended before"""
+    g = _guest(t)
+    job = StandingJob(g, 'd2')
+    since, begin = g.mark(), time.monotonic()
+    g.spawn('systemctl poweroff')
+    g.wait_event('SHUTDOWN', 120, since, lambda d: d.get('guest'))
+    t.note('off after %.1f s', time.monotonic() - begin)
+    t.equal(job.told(), 'cancelled', 'what the waiting client heard')
