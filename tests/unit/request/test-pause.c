@@ -31,6 +31,9 @@ typedef struct World {
         const Job *job;
 } World;
 
+static void set_file(World *world, const char *path, const char *format, ...)
+                __attribute__((format(printf, 3, 4)));
+
 static void set_file(World *world, const char *path, const char *format, ...) {
         char text[512];
         va_list args;

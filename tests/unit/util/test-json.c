@@ -168,8 +168,8 @@ static void test_values(void **state) {
                 "\"\xc3\xa9\xf0\x9f\x98\x80 plain\"",
                 "[ 0 , -0 , 12 , -9223372036854775808 , 9223372036854775807 , 1.5 , -1E+3 , 2e-1 , 0.0 ]",
                 " { \"\" : null , \"b\\u0062\" : [ true , false , [ ] , { } ] , \"c\" : \"\" } ",
-                "{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-                "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}",
+                ("{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}"),
         };
 
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
