@@ -139,11 +139,14 @@ static int build_string(Reader *reader, json_object **ret) {
 
 /* With a point or an exponent. Nothing ends the last one but its length. */
 static int build_double(const char *begin, const char *end, json_object **ret) {
-        CLEANUP(freep) char *text = strndup(begin, (size_t) (end - begin));
+        const size_t n = (size_t) (end - begin);
+        CLEANUP(freep) char *text = malloc(n + 1);
         double number;
 
         if (!text)
                 return -ENOMEM;
+        (void) memcpy(text, begin, n);
+        text[n] = '\0';
         number = strtod(text, NULL);
         if (!isfinite(number))
                 return -EBADMSG;

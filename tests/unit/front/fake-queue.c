@@ -46,7 +46,14 @@ void fake_queue_init(Queue *queue) {
         };
 }
 
+/* Slots that were given back go with it. */
 void fake_queue_clear(Queue *queue) {
+        while (queue->slots) {
+                QueueSlot *slot = queue->slots;
+
+                queue->slots = slot->next;
+                free(slot);
+        }
         for (size_t i = 0; i < queue->n_jobs; i++)
                 job_clear(&queue->jobs[i]);
         demand_clear(&queue->demand);
