@@ -4,6 +4,8 @@
 # to a service meanwhile. A hook holds the job back until pages in its way are held,
 # which nobody could know of when it was accepted; then it tries again and again.
 
+import os
+
 from scenario import FINAL, Holder, Watch, ctl, varlink, varlink_stream
 
 CONFIG = '/etc/memunplug/memunplugd.conf.d/50-standing.conf'
@@ -54,3 +56,4 @@ class StandingJob:
         """Takes away what held it; the job itself has ended."""
         self.holder.end()
         self.guest.check('rm -f %s %s %s && systemctl reload memunplugd.service' % (HOOK, CONFIG, GO))
+        self.guest.run(['rmdir', '-p', '--ignore-fail-on-non-empty', *map(os.path.dirname, (HOOK, CONFIG))])
