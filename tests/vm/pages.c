@@ -14,6 +14,7 @@
 
 #define CHUNK_BYTES (32UL << 20)
 #define CHUNK_PAGES (CHUNK_BYTES / PAGE_BYTES)
+#define CHUNKS_MAX 4096U
 #define RESERVE_KB (96UL << 10)                 /* stop before the guest has less than this left */
 #define NEARLY_FULL_KB (48UL << 10)             /* of the movable zones: watermarks keep some */
 #define PAGEMAP_PRESENT (1ULL << 63)
@@ -142,19 +143,29 @@ static char *chunk_new(void) {
         return chunk;
 }
 
+/*
+ * Room for all pages that there can be, of which only what is written to is memory. An array that grows would
+ * be moved, with its huge pages: such a page may come to lie across two page tables, one of which khugepaged
+ * makes huge anew, and then Linux 6.1 does not find the rest of it when it is to migrate it.
+ */
+static Page *items_new(void) {
+        const size_t size = CHUNKS_MAX * CHUNK_PAGES * sizeof(Page);
+        Page *items = mmap(NULL, size, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS|MAP_NORESERVE, -1, 0);
+
+        if (items == MAP_FAILED)
+                return NULL;
+        (void) madvise(items, size, MADV_NOHUGEPAGE);
+        return items;
+}
+
 /* Appends the chunk's pages that lie in the ranges. Returns how many, or a negative errno. */
 static ssize_t chunk_collect(int pagemap, char *chunk, const Ranges *ranges, Pages *pages) {
         static uint64_t entries[CHUNK_PAGES];
         off_t offset = (off_t) ((uintptr_t) chunk / PAGE_BYTES * sizeof entries[0]);
         ssize_t found = 0;
-        Page *grown;
 
         if (pread(pagemap, entries, sizeof entries, offset) != (ssize_t) sizeof entries)
                 return -EIO;
-        grown = realloc(pages->item, (pages->n + CHUNK_PAGES) * sizeof *grown);
-        if (!grown)
-                return -ENOMEM;
-        pages->item = grown;
         for (size_t i = 0; i < CHUNK_PAGES; i++) {
                 uint64_t physical = (entries[i] & PAGEMAP_PFN) * PAGE_BYTES;
 
@@ -213,15 +224,17 @@ static int capture_chunks(int pagemap, const Ranges *ranges, uint64_t bytes, Pag
 }
 
 int pages_capture(const Ranges *ranges, uint64_t bytes, page_filter_t filter, void *userdata, Pages *ret) {
-        static char *chunks[4096];
+        static char *chunks[CHUNKS_MAX];
         size_t n_chunks = 0, n = 0, cursor = 0;
-        Pages pages = { 0 };
+        Pages pages = { .item = items_new() };
         int pagemap, r;
 
+        if (!pages.item)
+                return -ENOMEM;
         pagemap = open("/proc/self/pagemap", O_RDONLY|O_CLOEXEC);
         if (pagemap < 0)
                 return -errno;
-        r = capture_chunks(pagemap, ranges, bytes, &pages, chunks, &n_chunks, 4096);
+        r = capture_chunks(pagemap, ranges, bytes, &pages, chunks, &n_chunks, CHUNKS_MAX);
         close(pagemap);
         if (r < 0)
                 return r;
