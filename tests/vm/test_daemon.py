@@ -37,14 +37,14 @@ def test_killed(t):
     t.equal(work.verify()[1], 0, 'bad pages')
     # the kernel's own handling is back
     other = Eject(g, 'd2', measure=False)
-    t.equal(other.wait_final(60), 'deleted', "the kernel's own answer for the other DIMM")
+    t.equal(other.wait_final(120), 'deleted', "the kernel's own answer for the other DIMM")
     t.equal(other.answers()[0], OST_PENDING, "the kernel's first answer")
     # the record is taken up again
     daemon = g.start_daemon()
     record = job(g, ident)
     t.equal((record['state'], record['cause']), ('failed', 'interrupted'), 'record after restart')
     again = Eject(g, 'd1', measure=False)
-    final = again.wait_final(60)
+    final = again.wait_final(120)
     if final != 'deleted':
         t.fail('another request is answered with %#x; log: %s' % (final, daemon.err))
     again.wait_answer(OST_OK)
