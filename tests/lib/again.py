@@ -6,7 +6,7 @@
 # then counts, and the closing lines name it. This file decides which failures may, and
 # takes back what the second try cleared; how a test is run is run.py's.
 
-LIMIT = 3                                       # more failures than these are no accident
+LIMIT = 3                                       # more groups with failures than these are no accident
 
 # What these say is wrong at whatever speed. The names of kernel splats are in machine.SPLAT.
 NEVER = ('AddressSanitizer', 'LeakSanitizer', 'UndefinedBehaviorSanitizer', 'runtime error:', 'the kernel said:',
@@ -16,7 +16,7 @@ SUITES = ('unit/', 'bench/', 'vm/')
 
 def allowed(failures):
     """The names, of {name: detail}, that may be tried again: all of them or none."""
-    if not 0 < len(failures) <= LIMIT:
+    if not 0 < len({group(name) for name in failures}) <= LIMIT:
         return []
     for name, detail in failures.items():
         if not name.startswith(SUITES) or any(word in detail for word in NEVER):
