@@ -13,6 +13,7 @@
 
 #include "config-lines.h"
 #include "config-settings.h"
+#include "util/array.h"
 #include "util/cleanup.h"
 #include "util/log.h"
 #include "util/message-ids.h"
@@ -140,15 +141,8 @@ static int drop_ins_add(DropIns *d, const char *name, unsigned directory) {
         for (size_t i = 0; i < d->n; i++)
                 if (strcmp(d->items[i].name, name) == 0)
                         return 0;
-        if (d->n >= d->allocated) {
-                size_t bigger = d->allocated ? 2 * d->allocated : 8;
-                DropIn *items = reallocarray(d->items, bigger, sizeof(*items));
-
-                if (!items)
-                        return -ENOMEM;
-                d->items = items;
-                d->allocated = bigger;
-        }
+        if (ARRAY_RESERVE(d->items, d->n, &d->allocated, 8) < 0)
+                return -ENOMEM;
         d->items[d->n].directory = directory;
         (void) snprintf(d->items[d->n++].name, NAME_MAX + 1, "%s", name); /* a name is not longer */
         return 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ctl/output.h"
+#include "util/array.h"
 #include "util/cleanup.h"
 
 #define BLOCKS_MAX (1U << 20)
@@ -107,15 +108,8 @@ static void remove_block(BlockMap *map, size_t at) {
 static int insert_block(BlockMap *map, size_t at) {
         if (map->n_blocks >= BLOCKS_MAX)
                 return -EMSGSIZE;
-        if (map->n_blocks == map->size_blocks) {
-                size_t size = map->size_blocks > 0 ? 2 * map->size_blocks : 64;
-                MapBlock *blocks = reallocarray(map->blocks, size, sizeof(*blocks));
-
-                if (!blocks)
-                        return -ENOMEM;
-                map->blocks = blocks;
-                map->size_blocks = size;
-        }
+        if (ARRAY_RESERVE(map->blocks, map->n_blocks, &map->size_blocks, 64) < 0)
+                return -ENOMEM;
         memmove(map->blocks + at + 1, map->blocks + at, (map->n_blocks - at) * sizeof(*map->blocks));
         map->n_blocks++;
         return 0;

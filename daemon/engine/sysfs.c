@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/array.h"
 #include "util/cleanup.h"
 #include "util/sysfs.h"
 
@@ -124,15 +125,8 @@ static int read_block_links(DIR *dir, uint32_t **ret, size_t *ret_n) {
         while ((errno = 0, entry = readdir(dir))) {
                 if (link_block(dirfd(dir), entry->d_name, &block) == 0)
                         continue;
-                if (n == allocated) {
-                        size_t more = allocated ? 2 * allocated : 16;
-                        uint32_t *bigger = reallocarray(blocks, more, sizeof(*blocks));
-
-                        if (!bigger)
-                                return -ENOMEM;
-                        blocks = bigger;
-                        allocated = more;
-                }
+                if (ARRAY_RESERVE(blocks, n, &allocated, 16) < 0)
+                        return -ENOMEM;
                 blocks[n++] = block;
         }
         if (errno != 0)

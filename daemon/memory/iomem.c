@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/array.h"
 #include "util/cleanup.h"
 #include "util/sysfs.h"
 
@@ -85,15 +86,8 @@ static int add_range(IomemMap *map, size_t *allocated, const Line *line, const L
         }
         if (!name_is_device(parent))
                 return 0;
-        if (map->n_ranges >= *allocated) {
-                size_t bigger = *allocated ? 2 * *allocated : 16;
-
-                range = reallocarray(map->ranges, bigger, sizeof(*range));
-                if (!range)
-                        return -ENOMEM;
-                map->ranges = range;
-                *allocated = bigger;
-        }
+        if (ARRAY_RESERVE(map->ranges, map->n_ranges, allocated, 16) < 0)
+                return -ENOMEM;
         range = &map->ranges[map->n_ranges++];
         *range = (IomemRange) { .start = line->start, .last = line->last, .kind = kind };
         memcpy(range->name, parent->name, parent->name_n);

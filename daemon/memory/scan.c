@@ -12,6 +12,7 @@
 #include "memory/block-text.h"
 #include "memory/block.h"
 #include "memory/iomem.h"
+#include "util/array.h"
 #include "util/cleanup.h"
 #include "util/sysfs.h"
 #include "util/text.h"
@@ -71,15 +72,8 @@ static int compare_blocks(const void *a, const void *b) {
 static int add_block(Scan *scan, uint32_t index) {
         BlockTable *table = scan->table;
 
-        if (table->n_blocks >= scan->blocks_allocated) {
-                size_t bigger = scan->blocks_allocated ? 2 * scan->blocks_allocated : 256;
-                Block *blocks = reallocarray(table->blocks, bigger, sizeof(*blocks));
-
-                if (!blocks)
-                        return -ENOMEM;
-                table->blocks = blocks;
-                scan->blocks_allocated = bigger;
-        }
+        if (ARRAY_RESERVE(table->blocks, table->n_blocks, &scan->blocks_allocated, 256) < 0)
+                return -ENOMEM;
         table->blocks[table->n_blocks++] = (Block) {
                 .index = index,
                 .device = BLOCK_DEVICE_NONE,
@@ -159,15 +153,8 @@ static int find_or_add_device(Scan *scan, DeviceKind kind, const char *name, con
                         *ret = (uint32_t) (i - 1);
                         return 0;
                 }
-        if (table->n_devices >= scan->devices_allocated) {
-                size_t bigger = scan->devices_allocated ? 2 * scan->devices_allocated : 16;
-
-                device = reallocarray(table->devices, bigger, sizeof(*device));
-                if (!device)
-                        return -ENOMEM;
-                table->devices = device;
-                scan->devices_allocated = bigger;
-        }
+        if (ARRAY_RESERVE(table->devices, table->n_devices, &scan->devices_allocated, 16) < 0)
+                return -ENOMEM;
         device = &table->devices[table->n_devices];
         *device = (Device) { .kind = kind, .first_block = block->index, .node = -1 };
         (void) snprintf(device->name, sizeof(device->name), "%s", name); /* its length was checked */
@@ -340,15 +327,9 @@ static int list_nodes(BlockTable *table) {
 
                 if (block->node < 0)
                         continue;
-                if (!node && table->n_nodes == allocated) {
-                        allocated = allocated ? 2 * allocated : 8;
-                        node = reallocarray(table->nodes, allocated, sizeof(*node));
-                        if (!node)
-                                return -ENOMEM;
-                        table->nodes = node;
-                        node = NULL;
-                }
                 if (!node) {
+                        if (ARRAY_RESERVE(table->nodes, table->n_nodes, &allocated, 8) < 0)
+                                return -ENOMEM;
                         node = &table->nodes[table->n_nodes++];
                         *node = (Node) { .node = block->node };
                 }

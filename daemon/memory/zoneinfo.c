@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "memory/block-text.h"
+#include "util/array.h"
 #include "util/cleanup.h"
 #include "util/sysfs.h"
 
@@ -139,15 +140,8 @@ static int end_section(Parse *parse) {
                 return 0;
         if (parse->n >= ZONEINFO_ZONES_MAX || (parse->n > 0 && !is_after(s, &parse->zones[parse->n - 1])))
                 return -EBADMSG;
-        if (parse->n >= parse->allocated) {
-                size_t bigger = parse->allocated ? 2 * parse->allocated : 16;
-                ZoneRoom *zones = reallocarray(parse->zones, bigger, sizeof(*zones));
-
-                if (!zones)
-                        return -ENOMEM;
-                parse->zones = zones;
-                parse->allocated = bigger;
-        }
+        if (ARRAY_RESERVE(parse->zones, parse->n, &parse->allocated, 16) < 0)
+                return -ENOMEM;
         used = s->pages[COUNTER_MANAGED] > s->pages[COUNTER_FREE]
                        ? s->pages[COUNTER_MANAGED] - s->pages[COUNTER_FREE]
                        : 0;

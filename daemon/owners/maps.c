@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "util/array.h"
+
 enum { PLACE_START, PLACE_START_MORE, PLACE_END, PLACE_END_MORE, PLACE_REST };
 
 static int hex_value(char c) {
@@ -15,9 +17,6 @@ static int hex_value(char c) {
 }
 
 static int maps_add(Maps *maps) {
-        MapsRange *ranges;
-        size_t n;
-
         if (maps->line_end <= maps->line_start)
                 return -EBADMSG;
         /* The upper half is the kernel's; [vsyscall] is listed, but no page map reaches it. */
@@ -27,14 +26,8 @@ static int maps_add(Maps *maps) {
                 maps->truncated = true;
                 return 0;
         }
-        if (maps->n_ranges == maps->n_allocated) {
-                n = maps->n_allocated ? maps->n_allocated * 2 : 256;
-                ranges = reallocarray(maps->ranges, n, sizeof(*ranges));
-                if (!ranges)
-                        return -ENOMEM;
-                maps->ranges = ranges;
-                maps->n_allocated = n;
-        }
+        if (ARRAY_RESERVE(maps->ranges, maps->n_ranges, &maps->n_allocated, 256) < 0)
+                return -ENOMEM;
         maps->ranges[maps->n_ranges++] = (MapsRange) { maps->line_start, maps->line_end - maps->line_start };
         return 0;
 }

@@ -16,6 +16,7 @@
 
 #include "owners/maps.h"
 #include "owners/match.h"
+#include "util/array.h"
 #include "util/cleanup.h"
 #include "util/sysfs.h"
 
@@ -72,16 +73,8 @@ static bool is_gone(int error) {
 }
 
 static int pids_add(Pids *pids, int32_t pid) {
-        size_t n = pids->n_allocated ? pids->n_allocated * 2 : 1024;
-        int32_t *grown;
-
-        if (pids->n_pids == pids->n_allocated) {
-                grown = reallocarray(pids->pids, n, sizeof(*grown));
-                if (!grown)
-                        return -ENOMEM;
-                pids->pids = grown;
-                pids->n_allocated = n;
-        }
+        if (ARRAY_RESERVE(pids->pids, pids->n_pids, &pids->n_allocated, 1024) < 0)
+                return -ENOMEM;
         pids->pids[pids->n_pids++] = pid;
         return 0;
 }
