@@ -20,19 +20,13 @@ DEFINE_CLEANUP(DIR *, closedir)
 
 int huge_pool_name_parse(const char *name, uint64_t *ret) {
         static const char prefix[] = "hugepages-";
-        char digits[24];
+        const char *unit;
         uint64_t kib;
-        size_t n;
 
         if (strncmp(name, prefix, strlen(prefix)) != 0)
                 return -EBADMSG;
-        name += strlen(prefix);
-        n = strspn(name, "0123456789");
-        if (n == 0 || n >= sizeof(digits) || strcmp(name + n, "kB") != 0)
-                return -EBADMSG;
-        memcpy(digits, name, n);
-        digits[n] = '\0';
-        if (parse_u64(digits, 10, &kib) < 0 || kib == 0 || kib > UINT64_MAX / 1024)
+        unit = parse_u64_prefix(name + strlen(prefix), &kib);
+        if (!unit || strcmp(unit, "kB") != 0 || kib == 0 || kib > UINT64_MAX / 1024)
                 return -EBADMSG;
         *ret = kib * 1024;
         return 0;

@@ -12,14 +12,9 @@
 
 /* The digits behind key=, up to one of the ends; returns where that is, or NULL. */
 static const char *parse_digits(const char *text, const char *ends, uint64_t *ret) {
-        size_t n = strspn(text, "0123456789");
-        char digits[24];
+        const char *end = parse_u64_prefix(text, ret);
 
-        if (n == 0 || n >= sizeof(digits) || !strchr(ends, text[n]))
-                return NULL;
-        memcpy(digits, text, n);
-        digits[n] = '\0';
-        return parse_u64(digits, 10, ret) < 0 ? NULL : text + n;
+        return end && strchr(ends, *end) ? end : NULL;
 }
 
 /* "12.34": always two digits behind the point. */

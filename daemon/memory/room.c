@@ -15,10 +15,9 @@
 /* "MemFree:         1234 kB" */
 static int find_value(const char *text, const char *key, uint64_t *ret) {
         size_t n = strlen(key);
-        char digits[24];
 
         for (const char *line = text; line; line = strchr(line, '\n')) {
-                size_t length;
+                const char *unit;
                 uint64_t value;
 
                 if (*line == '\n')
@@ -26,13 +25,8 @@ static int find_value(const char *text, const char *key, uint64_t *ret) {
                 if (strncmp(line, key, n) != 0 || line[n] != ':')
                         continue;
                 line += n + 1;
-                line += strspn(line, " \t");
-                length = strspn(line, "0123456789");
-                if (length == 0 || length >= sizeof(digits) || strncmp(line + length, " kB", 3) != 0)
-                        return -EBADMSG;
-                memcpy(digits, line, length);
-                digits[length] = 0;
-                if (parse_u64(digits, 10, &value) < 0 || value > UINT64_MAX / 1024)
+                unit = parse_u64_prefix(line + strspn(line, " \t"), &value);
+                if (!unit || strncmp(unit, " kB", 3) != 0 || value > UINT64_MAX / 1024)
                         return -EBADMSG;
                 *ret = value * 1024;
                 return 0;

@@ -199,3 +199,14 @@ int parse_u64(const char *text, unsigned base, uint64_t *ret) {
         *ret = value;
         return 0;
 }
+
+const char *parse_u64_prefix(const char *text, uint64_t *ret) {
+        const size_t n = strspn(text, "0123456789");
+        char digits[24];
+
+        if (n == 0 || n >= sizeof(digits))
+                return NULL;
+        memcpy(digits, text, n);
+        digits[n] = '\0';
+        return parse_u64(digits, 10, ret) < 0 ? NULL : text + n;
+}

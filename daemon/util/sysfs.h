@@ -22,3 +22,5 @@ int sysfs_read_link_name(int root_fd, const char *path, char *buffer, size_t n);
 
 /* Digits only, all of the string, no sign, no blanks. -EINVAL, -ERANGE. */
 int parse_u64(const char *text, unsigned base, uint64_t *ret);
+/* Decimal digits with something behind them: that, or NULL if there are none, or more than a number has. */
+const char *parse_u64_prefix(const char *text, uint64_t *ret);

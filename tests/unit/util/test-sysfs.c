@@ -88,6 +88,14 @@ static void test_numbers(void **state) {
         assert_int_equal(parse_u64("-1", 10, &value), -EINVAL);
         assert_int_equal(parse_u64(" 1", 10, &value), -EINVAL);
         assert_int_equal(parse_u64("", 10, &value), -EINVAL);
+        assert_string_equal(parse_u64_prefix("12 kB", &value), " kB");
+        assert_int_equal(value, 12);
+        assert_string_equal(parse_u64_prefix("7", &value), "");
+        for (const char *const *bad = (const char *const[]){ "", " 1", "-1", "x", "18446744073709551616 ",
+                                                             "000000000000000000000001", NULL };
+             *bad; bad++)
+                assert_null(parse_u64_prefix(*bad, &value));
+        assert_int_equal(value, 7);
         tree_remove(&tree);
 }
 
