@@ -11,6 +11,7 @@
 
 #include "util/cleanup.h"
 #include "util/index-list.h"
+#include "util/saturate.h"
 #include "util/text.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -269,10 +270,6 @@ uint64_t guard_reserve(const GuardPolicy *policy, const MemoryRoom *room) {
                                                      : default_floor(room->total_bytes);
 }
 
-static uint64_t minus(uint64_t a, uint64_t b) {
-        return a > b ? a - b : 0;
-}
-
 uint64_t guard_reserve_after(const GuardPolicy *policy, const MemoryRoom *room, uint64_t remove_bytes) {
         return guard_reserve(policy,
                              &(MemoryRoom) { .total_bytes = minus(room->total_bytes, remove_bytes) });
@@ -291,13 +288,6 @@ uint64_t guard_free_outside(const Removal *removal) {
         uint64_t available = available_outside(removal), zones = removal_room_bytes(removal);
 
         return zones < available ? zones : available;
-}
-
-/* A sum that does not wrap. */
-static uint64_t plus(uint64_t a, uint64_t b) {
-        uint64_t sum;
-
-        return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
 }
 
 /* What has to be available outside. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "util/cleanup.h"
+#include "util/saturate.h"
 #include "util/text.h"
 
 #define TEXT_NODES_MAX 8U /* named in a sentence */
@@ -70,10 +71,6 @@ void removal_add(Removal *removal, const Block *block, uint64_t block_size) {
 
 void removal_drop(Removal *removal, const Block *block, uint64_t block_size) {
         count(removal, block, block_size, UINT64_MAX); /* -1 */
-}
-
-static uint64_t minus(uint64_t a, uint64_t b) {
-        return a > b ? a - b : 0;
 }
 
 static uint64_t least(uint64_t a, uint64_t b) {
