@@ -181,7 +181,8 @@ static void promise(MemoryRoom *room, const Job *job, const Plan *plan) {
                 memory_room_promise(room, plan->steps[i].node, plan->steps[i].zone, plan->block_size);
 }
 
-int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requests, MemoryRoom *ret) {
+int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requests, const Request *but,
+                   MemoryRoom *ret) {
         MemoryRoom room;
         int r;
 
@@ -192,7 +193,8 @@ int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requ
                 const Job *job = request_job(requests[i]);
                 const Plan *plan = request_plan(requests[i]);
 
-                if (request_is_active(requests[i]) && plan && job->kind == DEMAND_UNPLUG)
+                if (requests[i] != but && request_is_active(requests[i]) && plan &&
+                    job->kind == DEMAND_UNPLUG)
                         promise(&room, job, plan);
         }
         *ret = room;

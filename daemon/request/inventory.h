@@ -29,5 +29,7 @@ int inventory_guard(Inventory *inventory, const GuardPolicy *policy, Request *co
 void inventory_job_changed(Inventory *inventory, const Job *job);
 /* A job took a block, so that it can go; or it brought one back, which says nothing. */
 void inventory_block_changed(Inventory *inventory, const Job *job, uint32_t block);
-/* What is available, less what requests under way still need: they were promised it. To be cleared. */
-int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requests, MemoryRoom *ret);
+/* What is available, less what requests under way but one (or NULL) still need: they were promised it. To be
+ * cleared. */
+int inventory_room(Inventory *inventory, Request *const *requests, size_t n_requests, const Request *but,
+                   MemoryRoom *ret);

@@ -2,27 +2,10 @@
 /* When jobs are held, and when they go on: as long as the machine suffers from want of memory, or half of
  * what is kept in reserve is gone. How a job holds still is pause.c's. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "request/queue-internal.h"
 #include "util/cleanup.h"
 #include "util/text.h"
-
-/* The room without what the request itself was promised. */
-static int room_for(const Queue *queue, const Request *request, MemoryRoom *ret) {
-        Request **others = calloc(queue->requests.n + 1, sizeof(Request *));
-        size_t n = 0;
-        int r;
-
-        if (!others)
-                return -ENOMEM;
-        for (size_t i = 0; i < queue->requests.n; i++)
-                if (queue->requests.items[i] != request)
-                        others[n++] = queue->requests.items[i];
-        r = inventory_room(queue->inventory, others, n, ret);
-        free(others);
-        return r;
-}
 
 /* What the request has yet to take; they go in their order. */
 static int removal_left(const Request *request, const MemoryRoom *room, Removal *ret) {
@@ -51,7 +34,7 @@ static int judge_room(const Queue *queue, const Request *request, char **ret, bo
         uint64_t keep;
         int r;
 
-        r = room_for(queue, request, &room);
+        r = inventory_room(queue->inventory, queue->requests.items, queue->requests.n, request, &room);
         if (r < 0)
                 return r;
         keep = guard_reserve_after(&queue->policy.guard, &room,

@@ -53,7 +53,8 @@ static int fresh_table(const BlockTable **ret, void *userdata) {
 static int make_plan(Queue *queue, const BlockTable *table, const GuardPolicy *policy,
                      const Demand *demand, Plan **ret) {
         CLEANUP(memory_room_clear) MemoryRoom room = {};
-        int r = inventory_room(queue->inventory, queue->requests.items, queue->requests.n, &room);
+        int r = inventory_room(queue->inventory, queue->requests.items, queue->requests.n,
+                               /* but= */ NULL, &room);
 
         return r < 0 ? r : plan_make(table, demand, policy, &room, ret);
 }
