@@ -136,10 +136,8 @@ static void on_uevent(const Uevent *event, void *userdata) {
         if (event && strncmp(event->devpath, prefix, strlen(prefix)) == 0 &&
             parse_u64(event->devpath + strlen(prefix), 10, &block) >= 0 && block <= UINT32_MAX) {
                 queue_block_changed(manager->queue, (uint32_t) block);
-                if (strcmp(event->action, "add") == 0) {
+                if (strcmp(event->action, "add") == 0)
                         onlining_added(manager->onlining, (uint32_t) block);
-                        sources_memory_added(manager->sources);
-                }
         } else
                 queue_invalidate_table(manager->queue);
 }

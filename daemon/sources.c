@@ -75,12 +75,14 @@ static bool is_busy(const Sources *sources) {
         return job && !job->unconfirmed;
 }
 
+static void look_later(Sources *sources);
+
 static int on_look(sd_event_source *timer, uint64_t usec, void *userdata) {
         Sources *sources = userdata;
 
         sources->look = sd_event_source_disable_unref(sources->look);
         if (is_busy(sources)) /* it may eject a device: later */
-                sources_memory_added(sources);
+                look_later(sources);
         else if (sources->acpi)
                 acpi_source_look(sources->acpi);
         else if (sources->acpi_may_come)
@@ -88,8 +90,8 @@ static int on_look(sd_event_source *timer, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Blocks of a device come one by one; one look will do. */
-void sources_memory_added(Sources *sources) {
+/* For a device that nobody listens to yet. Its blocks come one by one; one look will do. */
+static void look_later(Sources *sources) {
         sources->look = sd_event_source_disable_unref(sources->look);
         (void) sd_event_add_time_relative(sources->context->event, &sources->look, CLOCK_MONOTONIC,
                                           LOOK_DELAY_USEC, 0, on_look, sources); /* or with the next */
@@ -177,6 +179,8 @@ void sources_uevent(Sources *sources, const Uevent *event) {
 
         if (!event || strcmp(event->subsystem, "misc") == 0)
                 look_for_balloon(sources);
+        if (event && strcmp(event->subsystem, "memory") == 0 && strcmp(event->action, "add") == 0)
+                look_later(sources);
         if (!sources->virtio_mem)
                 return;
         if (!event || strcmp(event->subsystem, "virtio") == 0 ||

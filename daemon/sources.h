@@ -13,8 +13,6 @@ typedef struct Sources Sources;
 int sources_new(Sources **ret, const Config *config, OperationContext *context);
 /* Makes what can be switched at run time be as the configuration wants. */
 int sources_apply(Sources *sources, const Config *config);
-/* A memory block came: perhaps of a device that nobody listens to yet. */
-void sources_memory_added(Sources *sources);
 /* The kernel's events concern some of them. event NULL: some were lost. */
 void sources_uevent(Sources *sources, const Uevent *event);
 Sources *sources_free(Sources *sources);
