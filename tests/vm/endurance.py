@@ -12,13 +12,10 @@ import signal
 import time
 
 from cases import Failure
-from scenario import FINAL, OST_PENDING, Eject, Workload, blocks, ctl, isolated_blocks, jobs, states
+from scenario import FINAL, OST_PENDING, Eject, Workload, blocks, ctl, isolated_blocks, jobs, states, wait_all_online
 
 ANSWER_SECONDS = 60                             # an eject request without a final answer by then is lost
 RESTART_SECONDS = 2
-
-# Until no block is offline, as the one guest's shell sees it.
-ALL_ONLINE = ('timeout %d sh -c "while grep -q offline /sys/devices/system/memory/memory*/state; do usleep 50000; done"')
 
 
 def expect(value, wanted, what):
@@ -59,7 +56,7 @@ class Lab:
     def whole(self, timeout=30):
         """Nothing is lost: blocks and zones as before, nothing isolated, contents right."""
         g = self.guest
-        g.run(ALL_ONLINE % timeout, timeout + 10)
+        wait_all_online(g, timeout)
         expect(blocks(g), self.before, 'blocks')
         expect(g.meminfo('MemTotal'), self.memory, 'MemTotal')
         expect(isolated_blocks(g), 0, 'isolated pageblocks')

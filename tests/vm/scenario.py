@@ -299,6 +299,12 @@ def states(guest):
     return {index: state for index, (state, _) in blocks(guest).items()}
 
 
+def wait_all_online(guest, timeout):
+    """Until no block is offline, or the time is over: the caller compares."""
+    guest.run('timeout %d sh -c "while grep -q offline /sys/devices/system/memory/memory*/state; do sleep 0.05; done"'
+              % timeout, timeout + 10)
+
+
 def isolated_blocks(guest):
     """How many pageblocks are of type Isolate: 0 whenever nothing is under way."""
     total = 0

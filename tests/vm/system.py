@@ -85,6 +85,11 @@ class System(machine.Guest):
             raise machine.GuestError('dpkg: exit status %d\n%s' % (r.rc, r.out))
         return r.out
 
+    def wait_on_bus(self, timeout):
+        """Until the service has its name, as any client would."""
+        self.check('timeout %d sh -c "until busctl status org.memunplug1 >/dev/null 2>&1; do sleep 0.1; done"'
+                   % timeout, timeout + 10)
+
     def properties(self, unit, *names):
         """Properties of a unit, in this order."""
         out = self.check(['systemctl', 'show', unit, *('--property=' + n for n in names)])

@@ -8,7 +8,7 @@ import time
 
 import system
 from cases import kernels
-from scenario import MIB, OST_OK, Eject, Workload, blocks, isolated_blocks, jobs, varlink
+from scenario import MIB, OST_OK, Eject, Workload, blocks, isolated_blocks, jobs, varlink, wait_all_online
 from standing import StandingJob
 
 EXPOSURE = 1.6
@@ -16,8 +16,6 @@ WATCHDOG = 10                                   # seconds, for the test; the uni
 STRIKES = ('KILL', 'SEGV', 'STOP')
 STATE = ('/var/lib/memunplug', '/run/memunplug', '/etc/memunplug', '/run/varlink/registry/org.memunplug')
 
-ON_BUS = 'timeout 50 sh -c "until busctl status org.memunplug1 >/dev/null 2>&1; do sleep 0.1; done"'
-SETTLED = 'timeout 50 sh -c "while grep -q offline /sys/devices/system/memory/memory*/state; do sleep 0.1; done"'
 RESTARTED = ('timeout 140 sh -c "until [ \\$(systemctl show -P NRestarts memunplugd.service) -gt %d ]; '
              'do sleep 0.1; done"')
 
@@ -74,7 +72,7 @@ def test_eject(t):
 
 def _whole(t, g, before, what):
     """Nothing is lost or held after it, and the service is at work."""
-    g.check(SETTLED, 60)
+    wait_all_online(g, 50)
     t.equal(blocks(g), before, 'blocks after ' + what)
     t.equal(isolated_blocks(g), 0, 'isolated pageblocks after ' + what)
     t.equal(g.check('systemctl is-active memunplugd.service').strip(), 'active', 'the service after ' + what)
@@ -91,7 +89,7 @@ def test_neighbours(t):
     t.true(g.run('rmmod memunplug').rc != 0, 'the module goes in mid-job')
     t.equal(g.properties('memunplugd.service', 'MainPID'), [pid], 'process')
     t.true(job.standing(), 'the job has ended: %s' % job.record())
-    g.check(ON_BUS, 60)
+    g.wait_on_bus(50)
     job.cancel()
     t.equal(job.process.wait(60).rc, 0, "the waiting client's exit status")
     t.equal((job.record()['state'], job.told()), ('cancelled', 'cancelled'), 'record, and what the client heard')
@@ -125,7 +123,7 @@ def test_strikes(t):
         job = StandingJob(g, 'd2')
         g.check('systemctl kill --kill-who=main --signal=%s memunplugd.service' % signo)
         g.check(RESTARTED % restarts, 150)
-        g.check(ON_BUS, 60)
+        g.wait_on_bus(50)
         t.equal((job.record()['state'], job.record()['cause']), ('failed', 'interrupted'), 'record after ' + signo)
         job.end()
         _whole(t, g, before, signo)
