@@ -32,6 +32,7 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/message-ids.h"
+#include "util/start-code.h"
 #include "util/sysfs.h"
 #include "util/uevent.h"
 
@@ -83,6 +84,7 @@ static void add_health(Manager *manager, const char *format, ...) {
 static void notify_ready(Manager *manager) {
         manager->ready = true;
         (void) sd_notify(/* unset_environment= */ 0, "READY=1\nSTATUS=Waiting for requests.");
+        start_code_release();
 }
 
 static void on_bus_ready(void *userdata) {

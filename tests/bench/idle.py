@@ -3,7 +3,7 @@
 """idle.py MEMUNPLUGD TOP: the daemon with nothing to do, with a bus and without one, for a minute: it must not wake up
 once, and its memory must stay below the limit and what the table of blocks needs. Reads /proc of the daemons only
 before and after. Nine tenths of the RSS are pages of shared libraries; how many of them the kernel maps along with
-those that are used differs by hundreds of KiB from start to start, so that the median of several starts is judged."""
+those that are used differs from start to start, so that the median of several starts is judged."""
 import os
 import pathlib
 import statistics
@@ -17,8 +17,7 @@ from machine import BLOCKS, Machine, needs                          # noqa: E402
 
 SECONDS = 60
 RSS_MAX_KIB = 3584
-CHANCE_KIB = 128                        # of a median of so few starts
-STARTS = 9
+STARTS = 5
 OWN_MAX_KIB = 448                       # written by the daemon: its own, by no chance
 BLOCK_BYTES = 128                       # at most, for each memory block in the table
 KEYS = ("Rss", "Pss", "Private_Dirty")
@@ -93,10 +92,10 @@ def main():
             _, pss, dirty = memory(m.daemon.pid)
             rss, least, most = typical[name]
             limit = RSS_MAX_KIB + BLOCKS * BLOCK_BYTES // 1024
-            ok = count == 0 and rss <= limit + CHANCE_KIB and dirty <= OWN_MAX_KIB
+            ok = count == 0 and rss <= limit and dirty <= OWN_MAX_KIB
             good = good and ok
-            print(f"{name}: {count} wakeups in {SECONDS} s; RSS {rss} KiB, {least} to {most} in {STARTS} starts (limit {limit}, "
-                  f"and {CHANCE_KIB} by chance), PSS {pss}, its own {dirty} of {OWN_MAX_KIB}" + ("" if ok else ": TOO MUCH"), flush=True)
+            print(f"{name}: {count} wakeups in {SECONDS} s; RSS {rss} KiB, {least} to {most} in {STARTS} starts (limit {limit}), "
+                  f"PSS {pss}, its own {dirty} of {OWN_MAX_KIB}" + ("" if ok else ": TOO MUCH"), flush=True)
     finally:
         ended = [m.end() for m in machines.values()]
     return 0 if good and not any(ended) else 1
