@@ -3,10 +3,11 @@
 """test-bus-fuzz.py MEMUNPLUGD TOP: nobody calls whatever the daemon's objects say that they have, and what they do not
 have, with edge values of the right types and of any types, one after the other and many at once. Each call is answered,
 others are meanwhile, nothing is changed by it and nothing stays behind. $MEMUNPLUG_BUS_CALLS and $MEMUNPLUG_BUS_SEED for
-longer and other runs."""
+longer and other runs; $MEMUNPLUG_DFUZZER is the path of a dfuzzer, which then does likewise."""
 import json
 import os
 import random
+import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
@@ -20,6 +21,7 @@ NOBODY = 65534
 CALLS = int(os.environ.get("MEMUNPLUG_BUS_CALLS", "4000"))
 SEED = int(os.environ.get("MEMUNPLUG_BUS_SEED", "2007"))
 SECONDS = None if "MEMUNPLUG_BUS_CALLS" in os.environ else 30       # a loaded machine does fewer
+DFUZZER = os.environ.get("MEMUNPLUG_DFUZZER")
 BURST = 40              # calls sent before the first answer is read
 GROWTH_MAX = 8 << 20    # bytes that the daemon may be larger afterwards
 INTEGERS = {"y": 8, "n": -16, "q": 16, "i": -32, "u": 32, "x": -64, "t": 64}
@@ -151,6 +153,19 @@ def fds(m):
     return len(os.listdir(f"/proc/{m.daemon.pid}/fd"))
 
 
+def dfuzzer(address):
+    """[exit status, what it printed]"""
+    env = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": address, "DBUS_SESSION_BUS_ADDRESS": address}
+    run = subprocess.run([DFUZZER, "--verbose", "--no-suppressions", "--bus=org.memunplug1"], env=env, text=True,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace", check=False)
+    return [run.returncode, run.stdout]
+
+
+def unchanged(m):
+    return all((m.root / f"sys/devices/system/memory/memory{block}/state").read_text() == "online\n"
+               for block in range(BLOCKS))
+
+
 def test_nobody_calls_anything(m):
     m.hold_jobs()
     number, path = m.manager("Unplug", "tatsa{sv}", "0", "1", "15", "", "0")
@@ -176,12 +191,21 @@ def test_nobody_calls_anything(m):
     while fds(m) > before[2] and time.monotonic() < end:
         time.sleep(0.05)
     assert size(m) < before[1] + GROWTH_MAX and fds(m) <= before[2], (before, size(m), fds(m))
-    for block in range(BLOCKS):
-        assert (m.root / f"sys/devices/system/memory/memory{block}/state").read_text() == "online\n"
+    assert unchanged(m)
+
+
+def dfuzzer_finds_nothing(m):
+    other = Other(NOBODY, dfuzzer, m.address)
+    while not other.has_ended(0.2):
+        m.manager("Describe")
+    status, text = other.result()
+    print(f"# dfuzzer: {text.count('PASS [')} passed, {text.count('SKIP [')} refused")
+    assert status == 0 and "FAIL" not in text and "PASS [M] Plan" in text and "SKIP [M] Unplug" in text, text
+    assert m.daemon.poll() is None and unchanged(m)
 
 
 if os.geteuid() != 0:
     print("1..0 # SKIP only root can be another user")
     sys.exit(0)
 needs("dbus-daemon", "busctl")
-run_tests(Machine(), [value for name, value in list(globals().items()) if name.startswith("test_")])
+run_tests(Machine(), [test_nobody_calls_anything] + [dfuzzer_finds_nothing] * bool(DFUZZER))
