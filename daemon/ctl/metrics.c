@@ -109,7 +109,8 @@ static void put_status(json_object *status) {
         char version[LABEL_MAX], engine[LABEL_MAX], hypervisor[LABEL_MAX], name[LABEL_MAX];
         json_object *sources = field_array(status, "sources"), *health = field_array(status, "health");
 
-        head("service", "info", NULL, "The service.");
+        /* A type "info" is not for all who read this: text files of a node exporter have gauges for it. */
+        head("service_info", "gauge", NULL, "The service.");
         printf("memunplug_service_info{version=\"%s\",engine=\"%s\",hypervisor=\"%s\"} 1\n",
                label(status, "version", version), label(status, "engine", engine),
                label(status, "hypervisor", hypervisor));
