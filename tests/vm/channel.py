@@ -4,6 +4,7 @@
 # without threads. It owns the sockets and what has come in; starting and ending the
 # machine behind them is machine.py's business.
 
+import copy
 import json
 import re
 import selectors
@@ -109,6 +110,13 @@ class Process:
     def signal(self, signo):
         self.link.send_frame(self.ident, SIGNAL, struct.pack('<I', signo))
 
+    def on(self, link):
+        """The same, where a saved state of its guest goes on."""
+        other = copy.copy(self)
+        other.link, other.on_line = link, None
+        other.stdout, other.stderr, other.notes = bytearray(self.stdout), bytearray(self.stderr), list(self.notes)
+        return other
+
     def _take(self, kind, payload):
         if kind == STDOUT:
             self.stdout += payload
@@ -154,11 +162,21 @@ class Link:
 
     def forget(self):
         """The agent and all its processes end: what came from them so far is taken in first."""
-        while self.selector.select(0):
-            self.pump(0)
+        self.drain()
         self._agent_buffer.clear()
         self.processes.clear()
         self.hello = False
+
+    def go_on(self, other):
+        """Before the first frame: goes on where another guest's link ended, with its processes."""
+        self.hello, self._next_id = True, other._next_id
+        self._agent_buffer += other._agent_buffer
+        self.processes = {ident: process.on(self) for ident, process in other.processes.items()}
+
+    def drain(self):
+        """Takes in all that is there."""
+        while not self.closed and self.selector.select(0):
+            self.pump(0)
 
     def close(self):
         self.closed = True

@@ -58,8 +58,10 @@ class Guest:
         self._plugs = len(dimms)
         try:
             self._write_image(product, files, trixie)
-            self._start(memory, dimms, policy, append, [*_execution(icount), *devices],
-                        (1 if icount else cpus, cpu), limit, qmp_path)
+            self.argv = self._arguments(memory, dimms, policy, append, [*_execution(icount), *devices],
+                                        (1 if icount else cpus, cpu), qmp_path)
+            self._start(limit)
+            self._greet(limit)
         except BaseException:
             self.close()
             raise
@@ -83,29 +85,35 @@ class Guest:
         with open(os.path.join(self.dir, 'initrd'), 'wb') as f:
             contents.write(f)
 
-    def _start(self, memory, dimms, policy, append, devices, cpus, limit, qmp_path):
+    def _arguments(self, memory, dimms, policy, append, devices, cpus, qmp_path):
+        """QEMU's, but for what the host's end of this guest is."""
         arguments = ['console=ttyS0', 'loglevel=5', 'panic=-1', 'oops=panic', 'random.trust_cpu=on', 'tsc=reliable',
                      'no_timer_check']          # on a busy host the emulated timer looks broken at boot
         if policy:
             arguments.append('memhp_default_state=' + policy)
         if append:
             arguments.append(append)
-        agent, agent_far = socket.socketpair()
-        qmp, qmp_far = socket.socketpair()
         argv = [QEMU, '-nodefaults', '-no-user-config', '-machine', 'q35',
                 '-cpu', cpus[1], '-smp', str(cpus[0]), '-m', '%dM,slots=16,maxmem=32G' % (parse_size(memory) >> 20),
                 '-display', 'none', '-no-reboot', '-kernel', self.kernel.image,
-                '-initrd', os.path.join(self.dir, 'initrd'), '-append', ' '.join(arguments),
-                '-serial', 'file:' + self.console_path, '-device', 'virtio-serial-pci,max_ports=2',
-                '-chardev', 'socket,id=agent,fd=%d' % agent_far.fileno(),
-                '-device', 'virtserialport,chardev=agent,name=memunplug.agent',
-                '-chardev', 'socket,id=qmp,fd=%d' % qmp_far.fileno(), '-mon', 'chardev=qmp,mode=control']
+                '-append', ' '.join(arguments), '-serial', 'chardev:console',
+                '-device', 'virtio-serial-pci,max_ports=2',
+                '-device', 'virtserialport,chardev=agent,name=memunplug.agent', '-mon', 'chardev=qmp,mode=control']
         if qmp_path:
             argv += ['-qmp', 'unix:%s,server=on,wait=off' % qmp_path]
         for i, size in enumerate(dimms, 1):
             argv += ['-object', 'memory-backend-ram,id=m%d,size=%d' % (i, parse_size(size)),
                      '-device', 'pc-dimm,id=d%d,memdev=m%d' % (i, i)]
-        argv += devices
+        return argv + list(devices)
+
+    def _start(self, limit, *more):
+        """Starts QEMU, with more arguments if need be: there is a link then."""
+        agent, agent_far = socket.socketpair()
+        qmp, qmp_far = socket.socketpair()
+        argv = [*self.argv, '-initrd', os.path.join(self.dir, 'initrd'),
+                '-chardev', 'file,id=console,path=' + self.console_path,
+                '-chardev', 'socket,id=agent,fd=%d' % agent_far.fileno(),
+                '-chardev', 'socket,id=qmp,fd=%d' % qmp_far.fileno(), *more]
         self.started = time.monotonic()
         with open(os.path.join(self.dir, 'qemu.err'), 'wb') as err:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
@@ -114,6 +122,8 @@ class Guest:
         agent_far.close()
         qmp_far.close()
         self.link = Link(agent, qmp, self.started + limit, self.tail)
+
+    def _greet(self, limit):
         self.link.wait(lambda: self.link.hello, max(120, limit / 4), "the agent's greeting", self.tail)
         self.link.qmp('query-status')
         self.boot_seconds = time.monotonic() - self.started

@@ -3,6 +3,7 @@
 # What the guest tests have in common: a workload at a chosen place, an eject and what
 # it cost, and the real clients of the interfaces (varlinkctl, busctl, memunplugctl).
 
+import copy
 import json
 import re
 import signal
@@ -25,15 +26,24 @@ OST_OK, OST_FAILURE, OST_UNSUPPORTED, OST_IN_USE, OST_BUSY, OST_DEPENDENCY, OST_
 class Workload:
     """The verifying workload, running in the guest."""
 
-    def __init__(self, guest, ranges='', share=25, seed=1, compact=False, size=None, touch=False, timeout=120):
+    def __init__(self, guest, ranges='', share=25, seed=1, compact=False, size=None, touch=False, pause=None,
+                 timeout=120):
         argv = ['workload', '--share=%g' % share, '--seed=%d' % seed]
         if ranges:
             argv.append('--range=' + ranges)
         if size:
             argv.append('--bytes=%d' % size)
+        if pause is not None:
+            argv.append('--pause=%d' % pause)
         argv += ['--compact'] * compact + ['--touch'] * touch
         self.process = guest.spawn(argv)
         self.pages = int(self.process.wait_line(r'^ready, pages (\d+)', timeout)[1])
+
+    def on(self, guest):
+        """The same one, in a guest that goes on from a state of this one's."""
+        other = copy.copy(self)
+        other.process = guest.link.processes[self.process.ident]
+        return other
 
     def verify(self, timeout=120):
         """Checks every page from now on: (pages checked since the start, bad ones)."""
