@@ -20,6 +20,7 @@ from channel import GuestDied, GuestError, GuestTimeout, Link, QmpError, Result 
 
 QEMU = 'qemu-system-x86_64'
 PR_SET_PDEATHSIG = 1
+MAXMEM = 32 << 30                               # with DIMMs, of all but the largest guests
 UNITS = {'K': 10, 'M': 20, 'G': 30}
 
 # What the kernel says when it has gone wrong, in the console's text.
@@ -93,8 +94,10 @@ class Guest:
             arguments.append('memhp_default_state=' + policy)
         if append:
             arguments.append(append)
+        size = parse_size(memory)
         argv = [QEMU, '-nodefaults', '-no-user-config', '-machine', 'q35',
-                '-cpu', cpus[1], '-smp', str(cpus[0]), '-m', '%dM,slots=16,maxmem=32G' % (parse_size(memory) >> 20),
+                '-cpu', cpus[1], '-smp', str(cpus[0]),
+                '-m', '%dM,slots=16,maxmem=%dM' % (size >> 20, max(MAXMEM, 2 * size) >> 20),
                 '-display', 'none', '-no-reboot', '-kernel', self.kernel.image,
                 '-append', ' '.join(arguments), '-serial', 'chardev:console',
                 '-device', 'virtio-serial-pci,max_ports=2',
