@@ -8,12 +8,17 @@
  * clear its LRU flag: what a page is like that waits in a per-CPU LRU batch. It
  * stays linked to its list; whoever else wants to isolate it passes on.
  *
+ * Clean page cache is set aside as well if it is to be kept: alloc_contig_range() does
+ * not move such pages, mapped or not, but gives them up. They stay where they are until
+ * their block goes offline, which does move them.
+ *
  * Which pages these are is said by classify.c and, of those that fail without
  * looking like it, by evacuate.c.
  */
 #include <linux/mm.h>
 #include <linux/page-flags.h>
 #include <linux/page_ref.h>
+#include <linux/slab.h>
 
 #include "compat.h"
 #include "memunplug.h"
@@ -22,6 +27,29 @@ struct aside_walk {
 	struct mu_aside *aside;
 	const struct mu_pass_over *over;
 };
+
+/**
+ * mu_aside_init - make room
+ * @aside: zeroed
+ * @cache: pages of clean page cache that are to be set aside, too
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int mu_aside_init(struct mu_aside *aside, unsigned long cache)
+{
+	aside->max = MU_ASIDE_MAX + cache;
+	aside->folio = kvmalloc_array(aside->max, sizeof(*aside->folio), GFP_KERNEL_ACCOUNT);
+	return aside->folio ? 0 : -ENOMEM;
+}
+
+/**
+ * mu_aside_exit - end of mu_aside_init()
+ * @aside: with nothing set aside
+ */
+void mu_aside_exit(struct mu_aside *aside)
+{
+	kvfree(aside->folio);
+}
 
 /**
  * mu_pass_over_pfn - is this one of those that have failed?
@@ -45,7 +73,7 @@ static bool aside_take(struct mu_aside *aside, struct page *page)
 {
 	struct folio *folio = page_folio(page);
 
-	if (aside->n == MU_ASIDE_MAX || !folio_try_get(folio))
+	if (aside->n == aside->max || !folio_try_get(folio))
 		return false;
 	/* Not the mlocked: what munlock finds without the flag, it strands. */
 	if (page_folio(page) != folio || folio_test_unevictable(folio) ||
@@ -70,6 +98,8 @@ static void aside_page(const struct mu_page *page, unsigned long pfn, unsigned l
 	else if (page->class == MEMUNPLUG_CLASS_MOVABLE && mu_pass_over_pfn(walk->over, pfn) &&
 		 !aside_take(aside, pfn_to_page(pfn)))
 		aside->behind = pfn + nr;
+	else if (walk->over->cache && page->clean_cache)
+		aside_take(aside, pfn_to_page(pfn));
 }
 
 /**

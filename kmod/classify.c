@@ -56,6 +56,16 @@ static unsigned int order_checked(unsigned long pfn, unsigned long order)
 	return order;
 }
 
+/* What alloc_contig_range() gives up: see reclaim_clean_pages_from_list() of the kernel. */
+static bool page_is_clean_cache(const struct page *head, unsigned long flags)
+{
+	const unsigned long others = BIT(PG_swapbacked) | BIT(PG_dirty) | BIT(PG_unevictable);
+	unsigned long mapping = page_mapping_bits(head);
+
+	return snapshot_has(flags, PG_lru) && !(flags & others) && mapping &&
+	       !(mapping & PAGE_MAPPING_FLAGS);
+}
+
 static u32 page_report_flags(struct page *head, unsigned long flags)
 {
 	static const struct {
@@ -182,6 +192,8 @@ void mu_classify(struct page *page, struct mu_page *ret_page)
 			result.flags |= MEMUNPLUG_PAGE_DMA_PINNED;
 		result.class = page_class_plain(head, flags, &result);
 	}
+	result.clean_cache = result.class == MEMUNPLUG_CLASS_MOVABLE &&
+			     page_is_clean_cache(head, flags);
 	*ret_page = result;
 }
 

@@ -15,6 +15,9 @@
  * none if it is little: closing the range costs as much as moving a few pages for
  * each pageblock, and whoever takes the memory offline next moves those, too.
  *
+ * What moves is not all: alloc_contig_range() gives up clean page cache. If that is to
+ * be kept, passes leave it where it is (aside.c), and it is no reason for another pass.
+ *
  * A page that somebody keeps locked makes migration wait, and no signal ends that.
  * A survey shows such pages beforehand; to begin all the same is up to user space.
  */
@@ -49,7 +52,7 @@ static int evacuate_check(const struct memunplug_evacuate *in)
 	const u64 mask = PFN_PHYS(pageblock_nr_pages) - 1;
 	u64 end;
 
-	if (in->flags || in->reserved)
+	if (in->flags & ~MEMUNPLUG_EVACUATE_KEEP_CACHE || in->reserved)
 		return -EINVAL;
 	if (!in->size || (in->start & mask) || (in->size & mask))
 		return -EINVAL;
@@ -196,6 +199,21 @@ static u64 pfn_to_address(unsigned long pfn)
 	return pfn == MU_NO_PFN ? MEMUNPLUG_NONE : PFN_PHYS(pfn);
 }
 
+/* The passes, if there is anything to do for them. @tally is brought up to date. */
+static int evacuate_work(struct evacuation *ev, struct mu_tally *tally)
+{
+	int ret;
+
+	if (!tally->used)
+		return 0;
+	ret = mu_aside_init(&ev->aside, ev->over.cache ? tally->cache : 0);
+	if (ret < 0)
+		return ret;
+	ret = evacuate_range(ev, tally);
+	mu_aside_exit(&ev->aside);
+	return ret;
+}
+
 static int evacuate_claimed(struct memunplug_evacuate *evacuate, struct evacuation *ev)
 {
 	struct mu_tally tally;
@@ -208,14 +226,13 @@ static int evacuate_claimed(struct memunplug_evacuate *evacuate, struct evacuati
 	ret = mu_range_check_isolated(ev->start, ev->end);
 	if (ret < 0)
 		return ret;
-	ret = mu_tally(ev->start, ev->end, NULL, &tally);
+	ret = mu_tally(ev->start, ev->end, &ev->over, &tally);
 	if (ret < 0)
 		return ret;
 
 	used = PFN_PHYS(tally.used);
 	trace_memunplug_evacuate_begin(evacuate->start, evacuate->size, used);
-	if (tally.used)
-		ret = evacuate_range(ev, &tally);
+	ret = evacuate_work(ev, &tally);
 	trace_memunplug_evacuate_end(evacuate->start, evacuate->size, PFN_PHYS(tally.used),
 				     ev->passes, ret);
 	if (ret < 0)
@@ -258,6 +275,7 @@ int mu_evacuate(struct memunplug_evacuate *evacuate)
 	ev->from = ev->start;
 	ev->tried = MU_NO_PFN;
 	ev->strays = EVACUATE_STRAY_PASSES;
+	ev->over.cache = evacuate->flags & MEMUNPLUG_EVACUATE_KEEP_CACHE;
 	ret = mu_range_begin(&range, ev->start, ev->end);
 	if (!ret) {
 		ret = evacuate_claimed(evacuate, ev);

@@ -50,6 +50,7 @@ void mu_memmap_unlock(void);
  * @expected_count: references that mappings and caches explain
  * @order: of the compound or free page
  * @pfn: its first page frame
+ * @clean_cache: a file's, of a disk or the like, on an LRU list and not dirty
  */
 struct mu_page {
 	u32 class;
@@ -59,6 +60,7 @@ struct mu_page {
 	int expected_count;
 	unsigned int order;
 	unsigned long pfn;
+	bool clean_cache;
 };
 
 /**
@@ -90,25 +92,31 @@ int mu_walk(unsigned long start, unsigned long end, const struct mu_walk *walk);
  * @pfn: page frames of those that have failed
  * @n: their number
  * @hugetlb: all hugetlb pages
+ * @cache: clean page cache, which a pass would not move but give up
  */
 struct mu_pass_over {
 	unsigned long pfn[MU_PASS_OVER_MAX];
 	unsigned int n;
 	bool hugetlb;
+	bool cache;
 };
 
 /**
  * struct mu_aside - pages set aside
  * @behind: end of the last page that failed and could not be set aside, or 0
  * @n: their number
+ * @max: room for so many
  * @folio: they, each with a reference of ours
  */
 struct mu_aside {
 	unsigned long behind;
-	unsigned int n;
-	struct folio *folio[MU_ASIDE_MAX];
+	unsigned long n;
+	unsigned long max;
+	struct folio **folio;
 };
 
+int mu_aside_init(struct mu_aside *aside, unsigned long cache);
+void mu_aside_exit(struct mu_aside *aside);
 bool mu_pass_over_pfn(const struct mu_pass_over *over, unsigned long pfn);
 int mu_aside_collect(struct mu_aside *aside, unsigned long start, unsigned long end,
 		     const struct mu_pass_over *over);
@@ -125,6 +133,7 @@ void mu_aside_return(struct mu_aside *aside);
  * @first_movable_end: behind the (compound) page that has it
  * @first_reserved: first reserved or offline one, or MU_NO_PFN
  * @slow: movable pages that are locked or under writeback
+ * @cache: clean page cache
  */
 struct mu_tally {
 	unsigned long used;
@@ -134,6 +143,7 @@ struct mu_tally {
 	unsigned long first_movable_end;
 	unsigned long first_reserved;
 	unsigned long slow;
+	unsigned long cache;
 };
 
 int mu_tally(unsigned long start, unsigned long end, const struct mu_pass_over *over,

@@ -183,6 +183,8 @@ struct tally {
 
 static bool tally_moves(const struct tally *tally, const struct mu_page *page, unsigned long pfn)
 {
+	if (tally->over && tally->over->cache && page->clean_cache)
+		return false;
 	switch (page->class) {
 	case MEMUNPLUG_CLASS_MOVABLE:
 	case MEMUNPLUG_CLASS_BALLOON:
@@ -208,6 +210,8 @@ static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned l
 	if ((page->class == MEMUNPLUG_CLASS_RESERVED || page->class == MEMUNPLUG_CLASS_OFFLINE) &&
 	    out->first_reserved == MU_NO_PFN)
 		out->first_reserved = pfn;
+	if (page->clean_cache)
+		out->cache += nr;
 	if (!tally_moves(tally, page, pfn))
 		return;
 	out->movable += nr;

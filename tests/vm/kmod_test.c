@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "kmod_test.h"
@@ -121,13 +120,6 @@ long isolated_blocks(void) {
                         sum += atol(last);
         }
         return sum;
-}
-
-uint64_t now_usec(void) {
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
 }
 
 static bool block_zone(unsigned index, bool *ret_movable) {

@@ -47,6 +47,5 @@ bool read_text(const char *path, char *buffer, size_t size);
 long vmstat(const char *name);
 /* Pageblocks of type Isolate on the whole machine, or -1. */
 long isolated_blocks(void);
-uint64_t now_usec(void);
 
 #endif

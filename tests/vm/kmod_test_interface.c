@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "kmod_test.h"
+#include "pages.h"
 
 #define PAGE 4096ULL
 #define MIB (1ULL << 20)
@@ -30,7 +31,8 @@ static bool test_info(const Machine *m) {
         ok = CHECK(info.abi == MEMUNPLUG_ABI);
         ok &= CHECK(info.features & MEMUNPLUG_FEATURE_SURVEY);
         ok &= CHECK(info.features & MEMUNPLUG_FEATURE_EVACUATE);
-        ok &= CHECK(!(info.features & ~7U));
+        ok &= CHECK(info.features & MEMUNPLUG_FEATURE_KEEP_CACHE);
+        ok &= CHECK(!(info.features & ~15U));
         ok &= CHECK(info.selftest == MEMUNPLUG_SELFTEST_PASSED && info.selftest_error == 0);
         ok &= CHECK(info.block_size == m->block);
         ok &= CHECK(info.pageblock_size >= PAGE && m->block % info.pageblock_size == 0);
@@ -143,7 +145,8 @@ static bool test_evacuate_refusals(const Machine *m) {
                 { s, p + PAGE, 0, 0, -EINVAL },
                 { s + 1, p, 0, 0, -EINVAL },
                 { s + PAGE, p, 0, 0, -EINVAL },
-                { s, p, 1, 0, -EINVAL },
+                { s, p, 2, 0, -EINVAL },
+                { s, p, 3, 0, -EINVAL },
                 { s, p, 1U << 31, 0, -EINVAL },
                 { s, p, 0, 1, -EINVAL },
                 { TOP, 1, 0, 0, -EINVAL },

@@ -57,4 +57,7 @@ int pages_touch_all(void);
 /* A well-mixed number for each input: the only randomness here, the same in every run. */
 uint64_t mix64(uint64_t x);
 
+/* CLOCK_MONOTONIC. */
+uint64_t now_usec(void);
+
 #endif

@@ -48,6 +48,7 @@
 #define MEMUNPLUG_FEATURE_EVACUATE	(1U << 0)	/* the fence passed its self-test */
 #define MEMUNPLUG_FEATURE_SURVEY	(1U << 1)
 #define MEMUNPLUG_FEATURE_GATE		(1U << 2)	/* ACPI memory devices can be gated */
+#define MEMUNPLUG_FEATURE_KEEP_CACHE	(1U << 3)	/* EVACUATE knows KEEP_CACHE */
 
 /* memunplug_info.selftest */
 #define MEMUNPLUG_SELFTEST_PENDING	0	/* no movable range found yet: done at first use */
@@ -76,17 +77,24 @@ struct memunplug_info {
 	__u32 gate_held;
 };
 
+/* memunplug_evacuate.flags */
+#define MEMUNPLUG_EVACUATE_KEEP_CACHE	(1U << 0)	/* leave clean page cache alone */
+
 /**
  * struct memunplug_evacuate - empty a range (EVACUATE)
  * @start: in: first byte; multiple of pageblock_size
  * @size: in: bytes; multiple of pageblock_size, not 0
- * @flags: in: 0
+ * @flags: in: MEMUNPLUG_EVACUATE_* bits
  * @reserved: in: 0
  * @used_before: out: bytes in use when the call began
  * @used_after: out: bytes in use when it ended (0: empty)
  * @first_left: out: address of the first used page left, or MEMUNPLUG_NONE
  * @passes: out: isolate-and-migrate passes made
  * @reserved2: out: 0
+ *
+ * The kernel does not move clean page cache for this, mapped or not, but gives it up:
+ * it is read again when it is wanted. With KEEP_CACHE it is neither moved nor given up,
+ * but left, which @used_after includes; to take the memory offline moves it.
  *
  * Returns 0 when the range was worked through to its end; that pages are left
  * is not an error: @used_after says so. Errors: EINVAL unaligned, empty or
