@@ -166,15 +166,6 @@ static int set_keep_node_memory(Config *config, const char *value) {
         return set_bool(&config->keep_node_memory, config_default().keep_node_memory, value);
 }
 
-static int set_online_policy(Config *config, const char *value) {
-        const bool movable = strcmp(value, "movable") == 0;
-
-        if (!movable && *value && strcmp(value, "no") != 0)
-                return -EINVAL;
-        config->online_movable = movable;
-        return 0;
-}
-
 static int set_online_ratio(Config *config, const char *value) {
         uint64_t n = config_default().online_ratio;
         int r = *value ? parse_u64(value, 10, &n) : 0;
@@ -233,6 +224,24 @@ static int set_order(Config *config, const char *value) {
                 return 0;
         }
         return -EINVAL;
+}
+
+/* Two words, of which the first is the default. */
+static int set_choice(bool *field, const char *no, const char *yes, const char *value) {
+        const bool chosen = strcmp(value, yes) == 0;
+
+        if (!chosen && *value && strcmp(value, no) != 0)
+                return -EINVAL;
+        *field = chosen;
+        return 0;
+}
+
+static int set_online_policy(Config *config, const char *value) {
+        return set_choice(&config->online_movable, "no", "movable", value);
+}
+
+static int set_clean_cache(Config *config, const char *value) {
+        return set_choice(&config->keep_cache, "drop", "keep", value);
 }
 
 static int set_hook_timeout(Config *config, const char *value) {
@@ -311,6 +320,7 @@ static const ConfigSetting settings[] = {
         { "Unplug", "RetryDelaySec", set_retry_delay },
         { "Unplug", "RetryMaxDelaySec", set_retry_max_delay },
         { "Unplug", "Order", set_order },
+        { "Unplug", "CleanCache", set_clean_cache },
         { "Unplug", "HookTimeoutSec", set_hook_timeout },
 };
 

@@ -39,6 +39,7 @@ typedef struct Config {
         uint64_t retry_delay_usec;      /* [Unplug] RetryDelaySec= */
         uint64_t retry_max_delay_usec;  /* [Unplug] RetryMaxDelaySec= */
         ConfigOrder order;              /* [Unplug] Order= */
+        bool keep_cache;                /* [Unplug] CleanCache=keep */
         uint64_t hook_timeout_usec;     /* [Unplug] HookTimeoutSec= */
         char *user;                     /* run as, if started as root; command line only */
 } Config;

@@ -35,6 +35,7 @@ QueuePolicy policy_from_config(const Config *config, Hooks *hooks) {
                 .retry_max_delay_usec = config->retry_max_delay_usec,
                 .pressure_limit = config->pressure_limit,
                 .pause_usec = config->pressure_pause_usec,
+                .keep_cache = config->keep_cache,
                 .ask = { [SOURCE_ACPI] = config->source_acpi == CONFIG_SOURCE_ASK,
                          [SOURCE_BALLOON] = config->source_balloon == CONFIG_SOURCE_ASK },
                 .owners_socket = OWNERS_SOCKET,

@@ -62,9 +62,11 @@ bool engine_can_evacuate(const Engine *engine);  /* the fence works here */
 int engine_device_fd(const Engine *engine);      /* the module's file (borrowed), or -EOPNOTSUPP */
 
 /* Each starts worker processes and returns at once. blocks are copied. Adjacent blocks are evacuated as
- * one range; PROGRESS comes at most four times a second. Changes: the pages in the blocks. */
+ * one range; PROGRESS comes at most four times a second. keep_cache: clean page cache is left, where the
+ * module can do that, for engine_offline() to move, in place of being given up. Changes: the pages in the
+ * blocks. */
 int engine_evacuate(Engine *engine, const EngineBlock *blocks, size_t n, uint64_t block_size,
-                    EngineCallback callback, void *userdata, EngineOp **ret);
+                    bool keep_cache, EngineCallback callback, void *userdata, EngineOp **ret);
 /* One block after another in the order given; BLOCK events; stops at the first that fails. */
 int engine_offline(Engine *engine, const EngineBlock *blocks, size_t n, EngineCallback callback,
                    void *userdata, EngineOp **ret);

@@ -108,8 +108,13 @@ bool kmod_can_survey(const Kmod *kmod) {
         return kmod->info.features & MEMUNPLUG_FEATURE_SURVEY;
 }
 
-int kmod_evacuate(const Kmod *kmod, uint64_t start, uint64_t size, struct memunplug_evacuate *ret) {
-        struct memunplug_evacuate call = { .start = start, .size = size };
+bool kmod_can_keep_cache(const Kmod *kmod) {
+        return kmod->info.features & MEMUNPLUG_FEATURE_KEEP_CACHE;
+}
+
+int kmod_evacuate(const Kmod *kmod, uint64_t start, uint64_t size, uint32_t flags,
+                  struct memunplug_evacuate *ret) {
+        struct memunplug_evacuate call = { .start = start, .size = size, .flags = flags };
         int r;
 
         r = kmod->ops->ioctl(kmod->fd, MEMUNPLUG_IOC_EVACUATE, &call);

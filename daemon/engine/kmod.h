@@ -31,11 +31,13 @@ int kmod_fd(const Kmod *kmod);
 const struct memunplug_info *kmod_info(const Kmod *kmod);
 bool kmod_can_evacuate(const Kmod *kmod); /* a self-test still to be made counts as passed */
 bool kmod_can_survey(const Kmod *kmod);
+bool kmod_can_keep_cache(const Kmod *kmod);
 
 /* Changes: kmod_info(). */
 int kmod_refresh(Kmod *kmod);
-/* Changes: moves pages out of the range. May block for long: workers only. */
-int kmod_evacuate(const Kmod *kmod, uint64_t start, uint64_t size, struct memunplug_evacuate *ret);
+/* Changes: moves pages out of the range. May block for long: workers only. flags: MEMUNPLUG_EVACUATE_*. */
+int kmod_evacuate(const Kmod *kmod, uint64_t start, uint64_t size, uint32_t flags,
+                  struct memunplug_evacuate *ret);
 /* size at most KMOD_SURVEY_MAX; pages may be NULL. */
 int kmod_survey(const Kmod *kmod, uint64_t start, uint64_t size, struct memunplug_page *pages,
                 size_t max_pages, struct memunplug_survey *ret);

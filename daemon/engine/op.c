@@ -248,7 +248,7 @@ static int op_new(EngineOp **ret, Engine *engine, const EngineBlock *blocks, siz
 }
 
 int engine_evacuate(Engine *engine, const EngineBlock *blocks, size_t n, uint64_t block_size,
-                    EngineCallback callback, void *userdata, EngineOp **ret) {
+                    bool keep_cache, EngineCallback callback, void *userdata, EngineOp **ret) {
         CLEANUP(engine_op_freep) EngineOp *op = NULL;
         int r;
 
@@ -264,6 +264,8 @@ int engine_evacuate(Engine *engine, const EngineBlock *blocks, size_t n, uint64_
                 r = range_make(blocks, n, block_size, &op->task.ranges, &op->task.n_ranges);
                 if (r < 0)
                         return r;
+                if (keep_cache && kmod_can_keep_cache(op->task.kmod))
+                        op->task.evacuate_flags = MEMUNPLUG_EVACUATE_KEEP_CACHE;
                 r = op_start_worker(op, "mu-evacuate", task_evacuate, refuse_record);
         }
         if (r < 0)

@@ -37,7 +37,7 @@ static int evacuate_range(const Task *task, uint64_t start, uint64_t size, uint6
         struct memunplug_evacuate result = {};
         int r, q;
 
-        r = kmod_evacuate(task->kmod, start, size, &result);
+        r = kmod_evacuate(task->kmod, start, size, task->evacuate_flags, &result);
         if (r == -EINTR)
                 return r;
         if (r == -EXDEV && half > 0) {

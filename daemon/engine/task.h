@@ -19,6 +19,7 @@ typedef struct Task {
         Range *ranges;       /* evacuate and sample: highest first */
         size_t n_ranges;
         uint64_t block_size;
+        uint32_t evacuate_flags; /* MEMUNPLUG_EVACUATE_* */
         char device[DEVICE_NAME_SIZE];
 } Task;
 

@@ -191,6 +191,7 @@ static RequestContext request_context(Queue *queue) {
                 .retries = queue->policy.retries,
                 .retry_delay_usec = queue->policy.retry_delay_usec,
                 .retry_max_delay_usec = queue->policy.retry_max_delay_usec,
+                .keep_cache = queue->policy.keep_cache,
                 .owners_socket = queue->policy.owners_socket,
                 .hooks = queue->policy.hooks,
                 .pause_usec = queue->policy.pause_usec,

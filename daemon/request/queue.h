@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* All requests: accepts demands, starts them in order, keeps their limit and their history,
- * and tells observers of every change. */
+/* All requests: accepts demands, starts them in order, keeps limit and history, tells of every change. */
 #pragma once
 
 #include <systemd/sd-event.h>
@@ -37,6 +36,7 @@ typedef struct QueuePolicy {
         uint64_t retry_max_delay_usec; /* ... up to this */
         uint32_t pressure_limit;       /* percent of time that some task waits for memory; 0: none */
         uint64_t pause_usec;           /* how long a job may be held because of it */
+        bool keep_cache;               /* clean page cache moves, and is not given up */
         bool ask[_SOURCE_MAX];         /* what this source demands waits for an operator */
         const char *owners_socket;     /* where to ask who owns a page, or NULL: do not ask */
         Hooks *hooks;                  /* programs that have a say (borrowed), or NULL */

@@ -26,6 +26,7 @@ typedef struct RequestContext {
         Journal *journal; /* or NULL */
         uint32_t retries;
         uint64_t retry_delay_usec, retry_max_delay_usec;
+        bool keep_cache;           /* clean page cache moves, and is not given up */
         const char *owners_socket; /* where to ask who owns a page, or NULL */
         Hooks *hooks;              /* who has a say, or NULL */
         uint64_t pause_usec;       /* how long it may be held */

@@ -407,7 +407,8 @@ void unplug_evacuate(Request *request) {
                 return;
         request->job.attempts++;
         r = engine_evacuate(request->context.engine, request->todo, request->n_todo,
-                            request->plan->block_size, evacuation_event, request, &request->op);
+                            request->plan->block_size, request->context.keep_cache, evacuation_event,
+                            request, &request->op);
         if (r < 0)
                 request_fail_to_start(request, "the evacuation", r);
 }

@@ -290,6 +290,14 @@ def job(guest, ident):
     return varlink(guest, 'ListJobs', {'id': ident})['job']
 
 
+def configure(guest, daemon, text):
+    """What the daemon reads from now on."""
+    guest.put('/etc/memunplug/memunplugd.conf', text, 0o644)
+    seen = len(daemon.notes)
+    daemon.signal(signal.SIGHUP)
+    guest.link.wait(lambda: any('READY=1' in n for n in daemon.notes[seen:]), 20, 'the end of the reload')
+
+
 # ---- the guest's memory blocks ----
 
 BLOCKS = ('for b in /sys/devices/system/memory/memory[0-9]*; do '

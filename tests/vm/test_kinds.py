@@ -7,13 +7,13 @@ import re
 import signal
 
 from cases import kernels
-from scenario import isolated_blocks, states, used_pages, varlink
+from scenario import configure, isolated_blocks, states, used_pages, varlink
 
 KINDS = ('anon', 'thp', 'mlocked', 'ksm', 'hugetlb', 'tmpfs', 'clean', 'dirty', 'swapcache')
 DISKS = '''
 set -e; modprobe zram num_devices=2; modprobe crc32c_generic; modprobe ext4
 echo 64M >/sys/block/zram0/disksize; mkswap /dev/zram0 >/dev/null; swapon /dev/zram0
-echo 32M >/sys/block/zram1/disksize; mke2fs -b 4096 /dev/zram1 >/dev/null 2>&1; mount -t ext4 /dev/zram1 /mnt
+echo 128M >/sys/block/zram1/disksize; mke2fs -b 4096 /dev/zram1 >/dev/null 2>&1; mount -t ext4 /dev/zram1 /mnt
 echo 0 >/proc/sys/vm/dirty_writeback_centisecs; echo 100000 >/proc/sys/vm/dirty_expire_centisecs
 '''
 
@@ -35,6 +35,7 @@ def _unplug(t, g):
     job = varlink(g, 'Unplug', {'blocks': g.blocks}, more=True, timeout=120)[-1]['job']
     t.true(job['state'] == 'done', 'the job: %s; log: %s' % (job, g.daemon.err[-2000:]))
     t.equal({states(g)[b] for b in g.blocks}, {'offline'}, 'states of the blocks')
+    return job
 
 
 def _replug(t, g):
@@ -75,6 +76,51 @@ def test_all(t):
     process.signal(signal.SIGTERM)
     t.equal(process.wait(60).rc, 0, 'exit status')
     _replug(t, g)
+
+
+def _check_file(t, g, path):
+    """Pages of a file that were in the cache, KiB that it took to read it all, and microseconds."""
+    before = g.vmstat()['pgpgin']
+    m = re.match(r'pages \d+ cached (\d+) bad (\d+) usec (\d+)', g.check(['filecache', 'check', path], 60))
+    t.equal(int(m[2]), 0, 'wrong pages of ' + path)
+    return int(m[1]), g.vmstat()['pgpgin'] - before, int(m[3])
+
+
+CLEAN, UNSAVED = 16384, 1024                    # pages
+
+
+def _empty_with_cache(t, g, policy):
+    """Empties the DIMM with a clean and a dirty file in it: (pages used, migrations, _check_file() of the clean one)."""
+    configure(g, g.daemon, b'[Unplug]\nCleanCache=%s\n' % policy.encode())
+    empty = used_pages(g, g.ranges)
+    g.check(['filecache', 'sync', '/mnt/saved', '%d' % (CLEAN << 12)], 60)
+    g.check(['filecache', 'make', '/mnt/unsaved', '%d' % (UNSAVED << 12)], 60)
+    used, before = used_pages(g, g.ranges), g.vmstat()['pgmigrate_success']
+    t.at_least(used - empty, CLEAN * 9 // 10, 'pages of the files in the DIMM')
+    job = _unplug(t, g)
+    moved = g.vmstat()['pgmigrate_success'] - before
+    unsaved, saved = _check_file(t, g, '/mnt/unsaved'), _check_file(t, g, '/mnt/saved')
+    t.note('CleanCache=%s: %d pages used, %d migrations in %d ms; then %d of %d pages of the file are cached, reading it '
+           'takes %.1f MiB from the disk and %d ms', policy, used, moved, (job['finishedAt'] - job['startedAt']) // 1000,
+           saved[0], CLEAN, saved[1] / 1024, saved[2] // 1000)
+    t.equal(unsaved[0], UNSAVED, 'pages of the file that is not saved, still there')
+    _replug(t, g)
+    return used, moved, saved
+
+
+@kernels('6.1', '6.12')
+def test_clean_cache(t):
+    """clean page cache is given up, or moves with CleanCache=keep; dirty page cache moves in any case"""
+    g = _guest(t)
+    used, moved, (cached, kib, _) = _empty_with_cache(t, g, 'drop')
+    t.at_most(moved, used // 2, 'migrations with drop, of %d pages' % used)
+    t.at_most(cached, CLEAN // 4, 'pages of the file that are cached, with drop')
+    t.at_least(kib, CLEAN * 3, 'KiB read again, with drop')
+    used, moved, (cached, kib, _) = _empty_with_cache(t, g, 'keep')
+    t.at_least(moved, used * 9 // 10, 'migrations with keep, of %d pages' % used)
+    t.at_most(moved, used * 3, 'migrations with keep, of %d pages in two blocks' % used)
+    t.at_least(cached, CLEAN * 99 // 100, 'pages of the file that are cached, with keep')
+    t.at_most(kib, CLEAN // 10, 'KiB read again, with keep')
 
 
 @kernels('6.1')

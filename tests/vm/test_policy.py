@@ -4,9 +4,8 @@
 # where it can be removed again, and the doctor tells what is wrong with memory that is not.
 
 import json
-import signal
 
-from scenario import (OST_BUSY, OST_DEPENDENCY, OST_PENDING, Eject, Watch, Workload, ctl, jobs, states,
+from scenario import (OST_BUSY, OST_DEPENDENCY, OST_PENDING, Eject, Watch, Workload, configure, ctl, jobs, states,
                       varlink)
 
 CONF = b'[Policy]\nOnlinePolicy=movable\nOnlineMovableRatio=1\n'
@@ -24,14 +23,6 @@ def _zones(g, first, n):
 def _device(g, name):
     address, size = g.dimms()[name]
     return address >> 27, size >> 27
-
-
-def _configure(g, daemon, text):
-    """What the daemon reads now."""
-    g.put('/etc/memunplug/memunplugd.conf', text, 0o644)
-    seen = len(daemon.notes)
-    daemon.signal(signal.SIGHUP)
-    g.link.wait(lambda: any('READY=1' in n for n in daemon.notes[seen:]), 20, 'the end of the reload')
 
 
 def _prepare(g):
@@ -65,7 +56,7 @@ def test_online_policy(t):
 def test_ask(t):
     """with Acpi=ask an eject waits for an operator, who refuses one and confirms the next"""
     g = _guest(t)
-    _configure(g, g.daemon, CONF + b'[Sources]\nAcpi=ask\n')
+    configure(g, g.daemon, CONF + b'[Sources]\nAcpi=ask\n')
     t.true('acpi active, asks an operator' in ctl(g, 'status').out, ctl(g, 'status').out)
 
     def ask(dimm='d1'):

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "Retries": ("tests/unit/request/test-queue.c", "two retries"),
     "RetryDelaySec": ("tests/unit/request/test-queue.c", "retries_wait_twice_as_long_each_time"),
     "RetryMaxDelaySec": ("tests/unit/request/test-queue.c", "retries_wait_twice_as_long_each_time"),
+    "CleanCache": ("tests/vm/test_kinds.py", "CleanCache=keep"),
     "OnlinePolicy": ("tests/vm/test_policy.py", "OnlinePolicy=movable"),
     "OnlineMovableRatio": ("tests/vm/test_policy.py", "OnlineMovableRatio=1"),
 }

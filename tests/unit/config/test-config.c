@@ -78,6 +78,7 @@ static void assert_same(const Config *a, const Config *b) {
         assert_true(a->retry_delay_usec == b->retry_delay_usec);
         assert_true(a->retry_max_delay_usec == b->retry_max_delay_usec);
         assert_int_equal(a->order, b->order);
+        assert_int_equal(a->keep_cache, b->keep_cache);
         assert_true(a->hook_timeout_usec == b->hook_timeout_usec);
 }
 
@@ -98,6 +99,7 @@ static void test_defaults(void **state) {
         assert_int_equal(config.deadline_usec, 60000000);
         assert_int_equal(config.deadline_per_gib_usec, 10000000);
         assert_int_equal(config.retries, 5);
+        assert_false(config.keep_cache);
         assert_int_equal(config.hook_timeout_usec, 10000000);
         assert_null(config.user);
         assert_string_equal(warnings(), "");
@@ -133,6 +135,7 @@ static void test_shipped_file(void **state) {
         shown.retries = 99;
         shown.retry_delay_usec = shown.retry_max_delay_usec = 99;
         shown.order = CONFIG_ORDER_LOWEST;
+        shown.keep_cache = true;
         shown.deadline_per_gib_usec = 99;
         shown.hook_timeout_usec = 99;
         shown.pressure_limit = 99;
@@ -150,7 +153,7 @@ static void test_shipped_file(void **state) {
                              "\n PressureLimit=", "\n PressurePauseSec=",
                              "\n OnlineMovableRatio=", "\n KeepNodeMemory=",
                              "\n DeadlineSec=", "\n DeadlinePerGiBSec=", "\n Retries=", "\n HookTimeoutSec=",
-                             "\n RetryDelaySec=", "\n RetryMaxDelaySec=", "\n Order=", NULL };
+                             "\n RetryDelaySec=", "\n RetryMaxDelaySec=", "\n Order=", "\n CleanCache=", NULL };
              *key; key++)
                 assert_non_null(strstr(text, *key));
 }
@@ -202,7 +205,7 @@ static void test_values(void **state) {
               "OnlinePolicy=movable\nOnlineMovableRatio=7\nProtectNodes=2\nProtectNodes=0\n"
               "KeepNodeMemory=no\nPressurePauseSec=2min\n"
               "[Unplug]\nDeadlineSec=2min 5s\nDeadlinePerGiBSec=0\nRetries=0\nHookTimeoutSec=100ms\n"
-              "RetryDelaySec=20ms\nRetryMaxDelaySec=1min\nOrder=highest\n");
+              "RetryDelaySec=20ms\nRetryMaxDelaySec=1min\nOrder=highest\nCleanCache=keep\n");
         assert_int_equal(config.source_acpi, CONFIG_SOURCE_NO);
         assert_false(config.source_virtio_mem);
         assert_int_equal(config.source_balloon, CONFIG_SOURCE_ASK);
@@ -224,14 +227,22 @@ static void test_values(void **state) {
         assert_int_equal(config.retry_delay_usec, 20000);
         assert_int_equal(config.retry_max_delay_usec, 60000000);
         assert_int_equal(config.order, CONFIG_ORDER_HIGHEST);
+        assert_true(config.keep_cache);
         assert_string_equal(warnings(), "");
 
-        parse(&config, "[Policy]\nProtectBlocks=\nKeepFreeBytes=\n[Unplug]\nRetries=\nOrder=\n[Sources]\nAcpi=\n"
+        parse(&config, "[Policy]\nProtectBlocks=\nKeepFreeBytes=\n[Unplug]\nRetries=\nOrder=\nCleanCache=\n"
+              "[Sources]\nAcpi=\n"
               "VirtioMem=\nBalloon=\n");
         assert_int_equal(config.n_protected_blocks, 0);
         assert_true(config.keep_free_bytes == UINT64_MAX);
         assert_int_equal(config.retries, 5);
         assert_int_equal(config.order, CONFIG_ORDER_CHEAPEST);
+        assert_false(config.keep_cache);
+        parse(&config, "[Unplug]\nCleanCache=keep\nCleanCache=yes\n");
+        assert_true(config.keep_cache);
+        assert_string_equal(warnings(), "<4>/x.conf:3: Cannot understand 'yes' for CleanCache=, ignoring\n");
+        parse(&config, "[Unplug]\nCleanCache=drop\n");
+        assert_false(config.keep_cache);
         assert_int_equal(config.source_acpi, CONFIG_SOURCE_YES);
         assert_true(config.source_virtio_mem);
         assert_int_equal(config.source_balloon, CONFIG_SOURCE_YES);

@@ -38,15 +38,17 @@ static void test_choices(void **state) {
         assert_false(policy.guard.try_kernel_zones);
         assert_true(policy.guard.empty_nodes);
         assert_int_equal(policy.guard.order, PLAN_ORDER_CHEAPEST);
+        assert_false(policy.keep_cache);
         for (Source source = 0; source < _SOURCE_MAX; source++)
                 assert_false(policy.ask[source]);
 
         config = (Config) { .try_kernel_zones = true, .keep_node_memory = true, .order = CONFIG_ORDER_LOWEST,
-                            .source_acpi = CONFIG_SOURCE_ASK };
+                            .keep_cache = true, .source_acpi = CONFIG_SOURCE_ASK };
         policy = policy_from_config(&config, NULL);
         assert_true(policy.guard.try_kernel_zones);
         assert_false(policy.guard.empty_nodes);
         assert_int_equal(policy.guard.order, PLAN_ORDER_LOWEST);
+        assert_true(policy.keep_cache);
         assert_true(policy.ask[SOURCE_ACPI]);
         assert_false(policy.ask[SOURCE_OPERATOR]);
 

@@ -30,7 +30,7 @@ void fake_module_reset(void) {
                 .info = {
                         .abi = MEMUNPLUG_ABI,
                         .features = MEMUNPLUG_FEATURE_EVACUATE | MEMUNPLUG_FEATURE_SURVEY |
-                                    MEMUNPLUG_FEATURE_GATE,
+                                    MEMUNPLUG_FEATURE_GATE | MEMUNPLUG_FEATURE_KEEP_CACHE,
                         .selftest = MEMUNPLUG_SELFTEST_PASSED,
                         .block_size = FAKE_BLOCK_SIZE,
                         .pageblock_size = UINT64_C(2) << 20,
@@ -63,11 +63,11 @@ static uint64_t used_between(uint32_t first, uint32_t last) {
         return sum;
 }
 
-static void move_out(uint32_t first, uint32_t last) {
+static void move_out(uint32_t first, uint32_t last, bool keep_cache) {
         uint64_t moved = 0;
 
         for (uint32_t i = first; i <= last; i++) {
-                uint64_t bytes = fake_module->movable[i];
+                uint64_t bytes = fake_module->movable[i] - (keep_cache ? fake_module->cache[i] : 0);
 
                 if (fake_module->step > 0 && bytes > fake_module->step - moved)
                         bytes = fake_module->step - moved;
@@ -100,8 +100,10 @@ static int fake_evacuate(struct memunplug_evacuate *call) {
                         return -EXDEV;
         if (fake_module->evacuate_error < 0)
                 return fake_module->evacuate_error;
+        if (call->flags != 0 && !(fake_module->info.features & MEMUNPLUG_FEATURE_KEEP_CACHE))
+                return -EINVAL;
         call->used_before = used_between(first, last);
-        move_out(first, last);
+        move_out(first, last, call->flags & MEMUNPLUG_EVACUATE_KEEP_CACHE);
         call->used_after = used_between(first, last) + fake_module->excess;
         call->first_left = call->used_after ? call->start : MEMUNPLUG_NONE;
         return 0;

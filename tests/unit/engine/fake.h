@@ -24,6 +24,7 @@ typedef struct FakeModule {
         bool hang;                     /* EVACUATE does not return */
         uint32_t spill_to;             /* what moves goes to this block, unless it is 0 or in the range */
         uint64_t excess;               /* added to what EVACUATE says is left */
+        uint64_t cache[FAKE_BLOCKS];   /* clean page cache: part of movable */
         uint64_t step;                 /* bytes that one EVACUATE moves at most; 0: all */
         uint32_t n_evacuate, n_survey, n_release, n_gate, n_info;
         uint64_t starts[FAKE_CALLS_MAX], sizes[FAKE_CALLS_MAX];

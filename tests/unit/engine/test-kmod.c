@@ -91,14 +91,29 @@ static void test_evacuate(void **state) {
 
         fake_module->movable[40] = 4096;
         fake_module->pinned[41] = 8192;
-        assert_int_equal(kmod_evacuate(kmod, 40 * FAKE_BLOCK_SIZE, 2 * FAKE_BLOCK_SIZE, &result), 0);
+        assert_int_equal(kmod_evacuate(kmod, 40 * FAKE_BLOCK_SIZE, 2 * FAKE_BLOCK_SIZE, 0, &result), 0);
         assert_int_equal(result.used_before, 12288);
         assert_int_equal(result.used_after, 8192);
         fake_module->excess = 2 * FAKE_BLOCK_SIZE;
-        assert_int_equal(kmod_evacuate(kmod, 40 * FAKE_BLOCK_SIZE, FAKE_BLOCK_SIZE, &result), -EBADMSG);
+        assert_int_equal(kmod_evacuate(kmod, 40 * FAKE_BLOCK_SIZE, FAKE_BLOCK_SIZE, 0, &result), -EBADMSG);
         fake_module->evacuate_error = -EBUSY;
-        assert_int_equal(kmod_evacuate(kmod, 40 * FAKE_BLOCK_SIZE, FAKE_BLOCK_SIZE, &result), -EBUSY);
+        assert_int_equal(kmod_evacuate(kmod, 40 * FAKE_BLOCK_SIZE, FAKE_BLOCK_SIZE, 0, &result), -EBUSY);
         assert_int_equal(result.used_after, 8192);
+}
+
+static void test_keep_cache(void **state) {
+        CLEANUP(kmod_freep) Kmod *kmod = make();
+        struct memunplug_evacuate result;
+
+        assert_true(kmod_can_keep_cache(kmod));
+        fake_module->movable[40] = 12288;
+        fake_module->cache[40] = 4096;
+        assert_int_equal(kmod_evacuate(kmod, 40 * FAKE_BLOCK_SIZE, FAKE_BLOCK_SIZE,
+                                       MEMUNPLUG_EVACUATE_KEEP_CACHE, &result), 0);
+        assert_int_equal(result.used_after, 4096);
+        fake_module->info.features &= ~MEMUNPLUG_FEATURE_KEEP_CACHE;
+        assert_int_equal(kmod_refresh(kmod), 0);
+        assert_false(kmod_can_keep_cache(kmod));
 }
 
 static void test_survey(void **state) {
@@ -230,6 +245,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_info_is_checked, setup),
                 cmocka_unit_test_setup(test_selftest, setup),
                 cmocka_unit_test_setup(test_evacuate, setup),
+                cmocka_unit_test_setup(test_keep_cache, setup),
                 cmocka_unit_test_setup(test_virtio_mem, setup),
                 cmocka_unit_test_setup(test_survey, setup),
                 cmocka_unit_test_setup(test_survey_classes, setup),

@@ -30,8 +30,33 @@ static void expect_block(const EngineEvent *event, uint32_t block, StepResult re
 }
 
 static void start_evacuate(Machine *m) {
-        assert_int_equal(engine_evacuate(m->engine, three, 3, FAKE_BLOCK_SIZE, machine_event, m, &m->op), 0);
+        assert_int_equal(engine_evacuate(m->engine, three, 3, FAKE_BLOCK_SIZE, /* keep_cache= */ false,
+                                         machine_event, m, &m->op), 0);
         assert_int_equal(m->n_events, 0);
+}
+
+static void expect_left_keeping(Machine *m, StepResult result, uint64_t left) {
+        assert_int_equal(engine_evacuate(m->engine, three, 3, FAKE_BLOCK_SIZE, /* keep_cache= */ true,
+                                         machine_event, m, &m->op), 0);
+        machine_expect_end(m, result, 0);
+        assert_int_equal(m->events[m->n_events - 1].bytes_left, left);
+        machine_next(m);
+}
+
+/* What is kept is left; an older module is not asked for what it would refuse. */
+static void test_evacuate_keeping(void **state) {
+        Machine *m = *state;
+
+        machine_make(m, "/dev/memunplug", NULL);
+        fake_module->movable[40] = fake_module->movable[42] = 8192;
+        fake_module->cache[42] = 4096;
+        expect_left_keeping(m, STEP_LEFT, 4096);
+        start_evacuate(m);
+        machine_expect_end(m, STEP_OK, 0);
+        machine_next(m);
+        fake_module->movable[40] = fake_module->cache[40] = 4096;
+        fake_module->info.features &= ~MEMUNPLUG_FEATURE_KEEP_CACHE;
+        expect_left_keeping(m, STEP_OK, 0);
 }
 
 static void test_evacuate(void **state) {
@@ -72,7 +97,8 @@ static void test_evacuate_fails(void **state) {
         assert_int_equal(m->n_events, 1);
         assert_true(m->events[0].bytes_left == BLOCK_USAGE_UNKNOWN);
         machine_next(m);
-        assert_int_equal(engine_evacuate(m->engine, three, 3, 12345, machine_event, m, &m->op), -EINVAL);
+        assert_int_equal(engine_evacuate(m->engine, three, 3, 12345, /* keep_cache= */ false, machine_event, m,
+                                         &m->op), -EINVAL);
         assert_null(m->op);
 }
 
@@ -386,6 +412,7 @@ static void test_eject_fails(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_evacuate),
+                TEST(test_evacuate_keeping),
                 TEST(test_evacuate_fails),
                 TEST(test_evacuate_not_possible),
                 TEST(test_selftest_at_first_use),

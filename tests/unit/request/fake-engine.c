@@ -177,8 +177,9 @@ void fake_engine_finish(Engine *engine) {
 }
 
 int engine_evacuate(Engine *engine, const EngineBlock *blocks, size_t n, uint64_t block_size,
-                    EngineCallback callback, void *userdata, EngineOp **ret) {
+                    bool keep_cache, EngineCallback callback, void *userdata, EngineOp **ret) {
         engine->n_evacuate++;
+        engine->keep_cache = keep_cache;
         return start(engine, FAKE_EVACUATE, blocks, n, callback, userdata, ret);
 }
 

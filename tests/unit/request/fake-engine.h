@@ -27,6 +27,7 @@ struct Engine {
         uint64_t pinned_bytes[FAKE_BLOCKS_MAX];   /* what a survey finds */
         uint64_t used_bytes[FAKE_BLOCKS_MAX];     /* FAKE_USED_BYTES at first */
         unsigned n_evacuate, n_offline, n_online, n_eject, n_surveys; /* calls */
+        bool keep_cache;                          /* of the last evacuation */
         bool owners_silent;                       /* nobody answers who owns a page */
         unsigned n_owners;                        /* questions */
         const char *target;                       /* a device that the hypervisor wants smaller; or NULL */

@@ -173,6 +173,20 @@ static void size_goes_without_eject(void **state) {
         assert_true(tree_is_online(&world->tree, 37));
 }
 
+static void clean_cache_is_kept_if_wanted(void **state) {
+        World *world = *state;
+        const Job *job = submit_device(world, "PNP0C80:00");
+
+        run_until_ended(world, 1);
+        assert_false(world->engine.keep_cache);
+        world->policy.keep_cache = true;
+        queue_set_policy(world->queue, &world->policy);
+        job = submit_device(world, "PNP0C80:01");
+        run_until_ended(world, 2);
+        assert_true(world->engine.keep_cache);
+        assert_int_equal(job->state, JOB_DONE);
+}
+
 static void plan_changes_nothing(void **state) {
         World *world = *state;
         Demand demand = { .source = SOURCE_OPERATOR, .size_bytes = TREE_BLOCK_SIZE };
@@ -771,6 +785,7 @@ static void observers_may_leave_while_told(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 CASE(device_goes_the_straight_way),
+                CASE(clean_cache_is_kept_if_wanted),
                 CASE(size_goes_without_eject),
                 CASE(plan_changes_nothing),
                 CASE(pinned_pages_are_reported_and_nothing_is_taken),
