@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "memory/plan-cost.h"
+#include "memory/plan-order.h"
 #include "memory/plan-share.h"
 #include "util/cleanup.h"
 
@@ -91,27 +92,6 @@ static int make_shares(Choice *c) {
         return 0;
 }
 
-static size_t node_weight(const BlockTable *table, const Share *share) {
-        const Node *node = share->device < table->n_devices ?
-                                   block_table_find_node(table, table->devices[share->device].node) :
-                                   NULL;
-
-        return node ? node->n_online : 0;
-}
-
-static int compare_preference(const void *a, const void *b, void *userdata) {
-        const Share *x = a, *y = b;
-        size_t x_weight = node_weight(userdata, x), y_weight = node_weight(userdata, y);
-
-        if (x->ejectable != y->ejectable)
-                return x->ejectable ? -1 : 1;
-        if (x_weight != y_weight)
-                return x_weight > y_weight ? -1 : 1;
-        if ((x->device == BLOCK_DEVICE_NONE) != (y->device == BLOCK_DEVICE_NONE))
-                return x->device == BLOCK_DEVICE_NONE ? 1 : -1;
-        return (x->device < y->device) - (x->device > y->device);
-}
-
 static int share_out(Choice *c) {
         CLEANUP(freep) Share *order = NULL;
         size_t n = 0;
@@ -120,14 +100,9 @@ static int share_out(Choice *c) {
         r = make_shares(c);
         if (r < 0)
                 return r;
-        order = calloc(c->table->n_devices + 1, sizeof(*order));
-        if (!order)
-                return -ENOMEM;
-        for (size_t i = 0; i <= c->table->n_devices; i++)
-                if (c->shares[i].n_offered > 0)
-                        order[n++] = c->shares[i];
-        if (n > 0)
-                qsort_r(order, n, sizeof(*order), compare_preference, (void *) c->table);
+        r = plan_order(c->table, c->shares, c->table->n_devices + 1, &order, &n);
+        if (r < 0)
+                return r;
         r = plan_share(order, n, c->n_open);
         for (size_t i = 0; r >= 0 && i < n; i++)
                 c->shares[order[i].device < c->table->n_devices ? order[i].device : c->table->n_devices] =

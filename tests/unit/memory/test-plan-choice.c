@@ -199,12 +199,30 @@ static void test_small(void **state) {
         assert_true(with_parts > SMALL_TREES / 10); /* else little was tried */
 }
 
-static void choose(const char *layout, size_t want, const char *expected) {
+/* nodes: of each device, "0011"; NULL for none. */
+static void put_on_nodes(BlockTable *table, const char *nodes) {
+        if (!nodes)
+                return;
+        table->n_nodes = 2;
+        table->nodes = calloc(table->n_nodes, sizeof(*table->nodes));
+        table->nodes[1].node = 1;
+        for (size_t i = 0; i < table->n_devices; i++)
+                table->devices[i].node = nodes[i] - '0';
+        for (size_t i = 0; i < table->n_blocks; i++) {
+                Block *block = &table->blocks[i];
+
+                block->node = table->devices[block->device].node;
+                table->nodes[block->node].n_online++;
+        }
+}
+
+static void choose_on_nodes(const char *layout, const char *nodes, size_t want, const char *expected) {
         GuardPolicy policy = { .keep_free_bytes = 0 };
         BlockTable *table = table_new(layout, 40);
         size_t *candidates = calloc(table->n_blocks, sizeof(*candidates)), n = 0;
         char *got = calloc(table->n_blocks + 1, 1);
 
+        put_on_nodes(table, nodes);
         for (size_t i = 0; i < table->n_blocks; i++)
                 if (guard_verdict(&table->blocks[i], &policy) <= VERDICT_MOVABLE)
                         candidates[n++] = i;
@@ -216,6 +234,24 @@ static void choose(const char *layout, size_t want, const char *expected) {
         free(got);
         free(candidates);
         block_table_free(table);
+}
+
+static void choose(const char *layout, size_t want, const char *expected) {
+        choose_on_nodes(layout, NULL, want, expected);
+}
+
+static void test_nodes_in_proportion(void **state) {
+        const char *layout = "FF|FF|FF|FF|FF|FF", *nodes = "000011"; /* eight and four */
+
+        choose_on_nodes(layout, nodes, 2, "......xx...."); /* of the larger node */
+        choose_on_nodes(layout, nodes, 4, "......xx..xx");
+        choose_on_nodes(layout, nodes, 6, "....xxxx..xx"); /* four and two */
+        choose_on_nodes(layout, nodes, 8, "..xxxxxx..xx");
+        choose_on_nodes(layout, nodes, 10, "..xxxxxxxxxx");
+        choose_on_nodes("mm|mm|mm|FF", "0011", 4, "..xx..xx"); /* the free one goes in any case */
+        choose_on_nodes("mm|mm|mm|FF", "1100", 4, "..xx..xx");
+        choose_on_nodes("MM|MM|mm|mm", "0011", 4, "....xxxx"); /* bytes come first */
+        choose_on_nodes("FFFF|FFFF|FF", "001", 2, "........xx"); /* and so do whole devices */
 }
 
 static void test_ranges(void **state) {
@@ -282,7 +318,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_by_chance), cmocka_unit_test(test_small),
                 cmocka_unit_test(test_ranges),    cmocka_unit_test(test_large),
-                cmocka_unit_test(test_cheapest_device),
+                cmocka_unit_test(test_cheapest_device), cmocka_unit_test(test_nodes_in_proportion),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
