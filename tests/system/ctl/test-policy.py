@@ -64,6 +64,8 @@ def test_doctor_shows_what_there_is():
     machine.put("sys/devices/system/memory/auto_online_blocks", "online_kernel\n")
     machine.put("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "5\n")
     hook("50-db", "exit 0")
+    contains(ctl(1, "doctor").out, "note     hooks are asked before memory goes, and may refuse.\n",
+             "Seen: /etc/memunplug/hooks.d: 1 programs\n")
     os.chmod(machine.root / HOOKS / "50-db", 0o777)
     result = ctl(1, "doctor")
     contains(result.out, "problem  the kernel brings hot-plugged memory online for its own data",

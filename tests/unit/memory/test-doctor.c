@@ -174,8 +174,22 @@ static void balloons(void **state) {
         assert_one(look_at_files(&tree), SEVERITY_NOTE, "balloon", "/sys/module/virtio_balloon", "loaded");
         tree_remove(&tree);
         tree = tree_new();
+        tree_mkdir(&tree, "sys/module/vmw_balloon");
+        assert_one(look_at_files(&tree), SEVERITY_NOTE, "balloon", "/sys/module/vmw_balloon", "loaded");
+        tree_remove(&tree);
+        tree = tree_new();
         tree_mkdir(&tree, "sys/module/hv_balloon");
         assert_one(look_at_files(&tree), SEVERITY_WARNING, "balloon", "/sys/module/hv_balloon", "loaded");
+        tree_remove(&tree);
+}
+
+static void kernel_without_pressure(void **state) {
+        Tree tree = tree_new();
+
+        tree_write(&tree, "MemTotal: 1 kB\n", "proc/meminfo");
+        assert_one(look_at_files(&tree), SEVERITY_NOTE, "pressure", "/proc/pressure/memory", "not there");
+        tree_write(&tree, "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n", "proc/pressure/memory");
+        assert_none(look_at_files(&tree));
         tree_remove(&tree);
 }
 
@@ -213,6 +227,7 @@ int main(void) {
                 cmocka_unit_test(each_file_by_itself),
                 cmocka_unit_test(onlining_policy),
                 cmocka_unit_test(balloons),
+                cmocka_unit_test(kernel_without_pressure),
                 cmocka_unit_test(versions),
                 cmocka_unit_test(there_is_a_limit),
         };
