@@ -4,6 +4,7 @@
 # where it can be removed again, and the doctor tells what is wrong with memory that is not.
 
 import json
+import os
 
 from scenario import (OST_BUSY, OST_DEPENDENCY, OST_PENDING, Eject, Watch, Workload, configure, ctl, jobs, states,
                       varlink)
@@ -98,7 +99,7 @@ def _prepare_pressure(g):
 
 def _pressure_guest(t):
     t.need_product()
-    return t.shared('pressure', _prepare_pressure, memory='2G', dimms=['1G'], trixie=True, limit=400)
+    return t.shared('pressure', _prepare_pressure, memory='2G', dimms=['1G'], trixie=True, limit=600)
 
 
 def _wait_reason(watch, ident, words):
@@ -132,5 +133,30 @@ def test_give_back(t):
     t.note('job %d: %s', ident, reason)
     t.true(reason.startswith('paused for 3s, then given up: memory pressure'), 'the reason: %s' % reason)
     t.equal(states(g), online, 'blocks after it')
+    t.equal(g.vmstat()['oom_kill'], killed, 'processes killed for want of memory')
+    watch.end()
+
+
+def test_go_on(t):
+    """a job under memory pressure pauses in mid-job, and goes on to its end when the pressure has fallen"""
+    if 'MEMUNPLUG_PRESSURE' not in os.environ:
+        t.skip('MEMUNPLUG_PRESSURE is not set')
+    g = _pressure_guest(t)
+    configure(g, g.daemon, PRESSURE_CONF.replace(b'3s', b'1h') + b'[Unplug]\nDeadlineSec=1h\n')
+    g.work.end()
+    g.work = Workload(g, g.dimm_range('d1'), share=80)  # what moved out before is in it again: there is enough to do
+    killed = g.vmstat()['oom_kill']
+    watch = Watch(g, g.daemon)
+    eject = Eject(g, 'd1', measure=False)
+    ident = watch.wait_moving()
+    _press(g)
+    t.true(_wait_reason(watch, ident, 'paused: memory pressure') in ('evacuating', 'offlining'), 'the state meanwhile')
+    _release(g)
+    eject.wait_deleted(300)                     # the kernel's average has to fall first
+    t.equal(watch.wait_final(ident), 'done', 'end')
+    record = watch.jobs(ident)[-1]
+    t.note('job %d: gone %.1f s after it was asked for', ident, eject.seconds)
+    t.equal((record['removedBytes'], record.get('reason')), (1 << 30, None), 'what went, and the reason at the end')
+    t.equal(g.work.verify()[1], 0, 'wrong pages of the workload')
     t.equal(g.vmstat()['oom_kill'], killed, 'processes killed for want of memory')
     watch.end()
