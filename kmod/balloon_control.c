@@ -86,15 +86,22 @@ static int control_check(const struct file *file)
 	return control_balloon ? 0 : -ENODEV;
 }
 
+/* Whole blocks, or none, of memory that there may be. */
+static bool control_blocks_fit(u64 start, u64 size)
+{
+	unsigned long block = memory_block_size_bytes();
+
+	return !(start % block) && !(size % block) && start + size >= start &&
+	       start + size <= BIT_ULL(MAX_PHYSMEM_BITS);
+}
+
 static int control_give(struct file *file, void *arg)
 {
 	const struct memunplug_balloon_range *range = arg;
-	unsigned long block = memory_block_size_bytes();
 	int ret;
 
-	if (range->flags || range->reserved || !range->size || range->start % block ||
-	    range->size % block || range->start + range->size < range->start ||
-	    range->start + range->size > BIT_ULL(MAX_PHYSMEM_BITS))
+	if (range->flags || range->reserved || !range->size ||
+	    !control_blocks_fit(range->start, range->size))
 		return -EINVAL;
 	ret = control_check(file);
 	if (ret < 0)
@@ -139,21 +146,42 @@ static int control_pages(struct file *file, void *arg)
 	return ret < 0 ? ret : mu_target_allow_pages(control_balloon, pages->sequence);
 }
 
+static int control_release_pages(struct file *file, void *arg)
+{
+	struct memunplug_balloon_release *release = arg;
+	u64 start = release->start, size = release->size;
+	unsigned long want;
+	int ret;
+
+	if (!control_blocks_fit(start, size))
+		return -EINVAL;
+	ret = control_check(file);
+	if (ret < 0)
+		return ret;
+	want = min_t(u64, DIV_ROUND_UP_ULL(release->bytes, PAGE_SIZE), U32_MAX);
+	release->bytes = PFN_PHYS((u64)mu_target_release(control_balloon, PHYS_PFN(start),
+							 PHYS_PFN(start + size), want));
+	return 0;
+}
+
 #define STATE_SIZE_VER0		48
 #define GIVE_SIZE_VER0		24
 #define BLOCKS_SIZE_VER0	16
 #define PAGES_SIZE_VER0		8
+#define RELEASE_SIZE_VER0	24
 
 static_assert(sizeof(struct memunplug_balloon_state) == STATE_SIZE_VER0);
 static_assert(sizeof(struct memunplug_balloon_range) == GIVE_SIZE_VER0);
 static_assert(sizeof(struct memunplug_balloon_blocks) == BLOCKS_SIZE_VER0);
 static_assert(sizeof(struct memunplug_balloon_pages) == PAGES_SIZE_VER0);
+static_assert(sizeof(struct memunplug_balloon_release) == RELEASE_SIZE_VER0);
 
 static const struct mu_call control_calls[] = {
 	{ MEMUNPLUG_BALLOON_IOC_STATE, STATE_SIZE_VER0, control_state },
 	{ MEMUNPLUG_BALLOON_IOC_GIVE, GIVE_SIZE_VER0, control_give },
 	{ MEMUNPLUG_BALLOON_IOC_BLOCKS, BLOCKS_SIZE_VER0, control_blocks },
 	{ MEMUNPLUG_BALLOON_IOC_PAGES, PAGES_SIZE_VER0, control_pages },
+	{ MEMUNPLUG_BALLOON_IOC_RELEASE, RELEASE_SIZE_VER0, control_release_pages },
 };
 
 static long control_ioctl(struct file *file, unsigned int command, unsigned long address)
@@ -163,6 +191,7 @@ static long control_ioctl(struct file *file, unsigned int command, unsigned long
 		struct memunplug_balloon_range range;
 		struct memunplug_balloon_blocks blocks;
 		struct memunplug_balloon_pages pages;
+		struct memunplug_balloon_release release;
 	} arg = {};
 	long ret;
 

@@ -19,6 +19,8 @@ void mu_target_publish(struct mu_balloon *balloon);
 void mu_target_state(struct mu_balloon *balloon, struct memunplug_balloon_state *state);
 void mu_target_lead(struct mu_balloon *balloon, bool led);
 int mu_target_allow_pages(struct mu_balloon *balloon, u64 sequence);
+unsigned long mu_target_release(struct mu_balloon *balloon, unsigned long start,
+				unsigned long end, unsigned long want);
 void mu_stats_request(struct mu_balloon *balloon);
 
 /* balloon_pages.c */

@@ -311,3 +311,29 @@ int mu_target_allow_pages(struct mu_balloon *balloon, u64 sequence)
 	mu_target_changed(balloon);
 	return 0;
 }
+
+/**
+ * mu_target_release - the guest needs pages itself, and for how long the leader says
+ * @balloon: the balloon, led
+ * @start: first page frame of a range that is to be left
+ * @end: the one after the last
+ * @want: pages that are to come back besides
+ *
+ * The worker may be in the midst of a step: it is waited for, and takes nothing after it.
+ *
+ * Return: pages that are the guest's again.
+ */
+unsigned long mu_target_release(struct mu_balloon *balloon, unsigned long start,
+				unsigned long end, unsigned long want)
+{
+	unsigned long got;
+
+	WRITE_ONCE(balloon->pages_for, 0);
+	cancel_delayed_work_sync(&balloon->target_work);
+	got = mu_pages_deflate_range(balloon, start, end);
+	got += mu_pages_deflate(balloon, want);
+	if (got)
+		mu_target_publish(balloon);
+	mu_target_changed(balloon);
+	return got;
+}

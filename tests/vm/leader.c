@@ -66,6 +66,14 @@ static int pages(int fd, uint64_t sequence) {
         return call(fd, MEMUNPLUG_BALLOON_IOC_PAGES, &p);
 }
 
+static int release(int fd, uint64_t start, uint64_t size, uint64_t *bytes) {
+        struct memunplug_balloon_release r = { .start = start, .size = size, .bytes = *bytes };
+        int result = call(fd, MEMUNPLUG_BALLOON_IOC_RELEASE, &r);
+
+        *bytes = r.bytes;
+        return result;
+}
+
 static uint64_t block_size(void) {
         FILE *f = fopen("/sys/devices/system/memory/block_size_bytes", "re");
         uint64_t size = 0;
@@ -109,7 +117,7 @@ static void test_form(int fd) {
         EXPECT(stat(DEVICE, &st), 0);
         EXPECT((int) (st.st_mode & 07777), 0600);
         EXPECT(call(fd, _IO(MEMUNPLUG_BALLOON_IOC_TYPE, 64), &longer), -ENOTTY);
-        EXPECT(call(fd, _IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 68, uint64_t), &longer), -ENOTTY);
+        EXPECT(call(fd, _IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 69, uint64_t), &longer), -ENOTTY);
         EXPECT(call(fd, _IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 67, uint32_t), &longer), -EINVAL);
         EXPECT(call(fd, _IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 67, longer), &longer), -E2BIG);
         EXPECT(call(fd, MEMUNPLUG_BALLOON_IOC_STATE, NULL), -EFAULT);
@@ -136,13 +144,40 @@ static void test_give(int fd, uint64_t block) {
 static void test_other_file(void) {
         int fd = open(DEVICE, O_RDWR|O_CLOEXEC);
         struct memunplug_balloon_state s;
+        uint64_t bytes = 0;
         uint32_t n = 0;
 
         EXPECT(state(fd, &s), -EBUSY);
         EXPECT(give(fd, 0, block_size(), 0), -EBUSY);
         EXPECT(blocks(fd, NULL, 0, &n), -EBUSY);
         EXPECT(pages(fd, 1), -EBUSY);
+        EXPECT(release(fd, 0, 0, &bytes), -EBUSY);
         close(fd);
+}
+
+/* What comes back is not taken again, until PAGES lets the driver go on. */
+static void test_release(int fd, uint64_t block) {
+        struct memunplug_balloon_state s, before;
+        uint64_t bytes = 0, want = 5 * 4096 - 1, ranges = 0;
+
+        EXPECT(release(fd, 4096, block, &bytes), -EINVAL);
+        EXPECT(release(fd, 0, block - 4096, &bytes), -EINVAL);
+        EXPECT(release(fd, TOP - block + 1, block, &bytes), -EINVAL);
+        EXPECT(release(fd, BEYOND, block, &bytes), 0);
+        EXPECT((int) bytes, 0);
+        EXPECT(state(fd, &before), 0);
+        EXPECT(release(fd, 0, 0, &want), 0);
+        EXPECT((int) want, 5 * 4096);
+        for (uint64_t start = 0; start < (UINT64_C(1) << 33); start += block, ranges += bytes) {
+                bytes = 0;
+                EXPECT(release(fd, start, block, &bytes), 0);
+        }
+        EXPECT(ranges == before.held - 5 * 4096, true);
+        usleep(1200000);
+        EXPECT(state(fd, &s), 0);
+        EXPECT((int) (s.held >> 12), 0);
+        EXPECT(pages(fd, s.sequence), 0);
+        EXPECT(wait_for(fd, is_met, &s), true);
 }
 
 int main(void) {
@@ -168,6 +203,7 @@ int main(void) {
         EXPECT(pages(fd, s.sequence), 0);
         EXPECT(wait_for(fd, is_met, &s), true);
         EXPECT((int) (s.blocks >> 12), 0);
+        test_release(fd, block);
         printf("met\n");
         return failed ? 1 : 0;
 }

@@ -9,7 +9,8 @@
  * them over (GIVE); for what is left, or when it cannot do better, it lets the driver
  * go on page by page (PAGES). What the balloon has too much of, the driver gives back
  * at once, pages first; blocks come back by being brought online, by whomever: before a
- * block goes online the driver takes it back from the host.
+ * block goes online the driver takes it back from the host. When the guest needs memory
+ * for something else, the service has the driver give back pages (RELEASE).
  *
  * When the file is closed, the driver is alone again: it goes on page by page, and
  * keeps the blocks that it was given. The next service finds them by BLOCKS.
@@ -92,10 +93,26 @@ struct memunplug_balloon_blocks {
  * struct memunplug_balloon_pages - let the driver go on page by page (PAGES)
  * @sequence: in: that of the target which this is for
  *
- * Until the next target. Errors: ESTALE there is another one by now.
+ * Until the next target or RELEASE. Errors: ESTALE there is another one by now.
  */
 struct memunplug_balloon_pages {
 	__u64 sequence;
+};
+
+/**
+ * struct memunplug_balloon_release - pages are needed by the guest itself (RELEASE)
+ * @start: in: first byte of a range; multiple of the memory block size
+ * @size: in: bytes; multiple of the memory block size, or 0
+ * @bytes: in: what is to come back wherever it is; out: what has come back, all in all
+ *
+ * All pages that are held of the range come back, then the others, as far as there are
+ * any. Whatever the host wants, the driver takes no pages from then on, until PAGES is
+ * called. Blocks are not touched.
+ */
+struct memunplug_balloon_release {
+	__u64 start;
+	__u64 size;
+	__u64 bytes;
 };
 
 #define MEMUNPLUG_BALLOON_IOC_STATE \
@@ -106,5 +123,7 @@ struct memunplug_balloon_pages {
 	_IOWR(MEMUNPLUG_BALLOON_IOC_TYPE, 66, struct memunplug_balloon_blocks)
 #define MEMUNPLUG_BALLOON_IOC_PAGES \
 	_IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 67, struct memunplug_balloon_pages)
+#define MEMUNPLUG_BALLOON_IOC_RELEASE \
+	_IOWR(MEMUNPLUG_BALLOON_IOC_TYPE, 68, struct memunplug_balloon_release)
 
 #endif /* _UAPI_LINUX_MEMUNPLUG_BALLOON_H */
