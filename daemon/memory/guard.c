@@ -315,6 +315,20 @@ bool guard_has_room(const GuardPolicy *policy, const Removal *removal) {
                 zones_have_room(policy, removal));
 }
 
+uint64_t guard_missing_room(const GuardPolicy *policy, const Removal *removal) {
+        uint64_t by_sum, by_zones;
+
+        if (guard_has_room(policy, removal))
+                return 0;
+        if (!huge_pages_fit(removal))
+                return UINT64_MAX;
+        by_sum = plus(minus(removal_lost(removal), removal->room->available_bytes),
+                      minus(need_outside(policy, removal, removal->move_bytes), available_outside(removal)));
+        by_zones = minus(need_outside(policy, removal, removal_move_bytes(removal)),
+                         removal_room_bytes(removal));
+        return by_sum > by_zones ? by_sum : by_zones;
+}
+
 /* "on node 0, has 1.4G", or of several nodes each. */
 static char *where_text(const Removal *removal, uint64_t have, bool by_zones) {
         CLEANUP(freep) char *nodes = by_zones ? removal_room_text(removal) : NULL;

@@ -75,5 +75,7 @@ int guard_device(const BlockTable *table, const Device *device, const GuardPolic
  * no. */
 bool guard_has_room(const GuardPolicy *policy, const Removal *removal);
 int guard_room(const GuardPolicy *policy, const Removal *removal, char **ret_reason);
+/* So much more would have to be available for it; 0: there is room, UINT64_MAX: no memory would help. */
+uint64_t guard_missing_room(const GuardPolicy *policy, const Removal *removal);
 
 const char *verdict_to_string(Verdict verdict);

@@ -67,6 +67,7 @@ static int fit_into_room(Planner *p) {
         r = guard_room(p->policy, &removal, &reason);
         if (r < 0 || !reason)
                 return r;
+        p->plan->missing_bytes = guard_missing_room(p->policy, &removal);
         if (!p->demand->allow_partial || p->demand->device[0])
                 return planner_end(p, PLAN_NO_ROOM, "%s", reason);
         r = count_fitting(p, &removal, &n);

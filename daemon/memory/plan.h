@@ -52,6 +52,7 @@ typedef struct Plan {
         uint64_t move_bytes;      /* known part of what must move */
         uint64_t free_bytes;      /* available outside the set, to pages that move */
         uint64_t reserve_bytes;
+        uint64_t missing_bytes;   /* with PLAN_NO_ROOM: guard_missing_room() */
         /* That the firmware could take at least cost, where all have been looked into; "": none. */
         char cheapest_device[DEVICE_NAME_SIZE];
         bool eject;               /* the demand is for a device that the firmware can take */

@@ -4,6 +4,7 @@
 
 #include "request/aftercare.h"
 #include "request/inventory.h"
+#include "request/lender.h"
 #include "request/observers.h"
 #include "request/pressure.h"
 #include "request/queue.h"
@@ -22,6 +23,7 @@ struct Queue {
         Pressure *pressure;        /* or NULL: nobody watches it */
         sd_event_source *patience; /* at shutdown: for stuck workers */
         Observers observers;
+        const QueueLender *lender; /* or NULL */
         bool shutting_down;
         const char *held_why;      /* nothing is done, because of that; or NULL */
         void (*idle)(void *userdata);
@@ -36,3 +38,20 @@ void queue_pressure_attend(Queue *queue, bool jobs); /* there are jobs under way
 void queue_pressure_progress(Queue *queue, const Request *request); /* of one of them */
 void queue_pressure_policy(Queue *queue);                           /* it changed */
 bool queue_pressure_holds(Queue *queue, Request *request);          /* it may not start now */
+
+/* queue.c: a plan for a job, from what there is now. */
+int queue_plan_job(Queue *queue, const Demand *demand, Plan **ret);
+
+/* queue-precedence.c */
+extern const Source queue_precedence[_SOURCE_MAX]; /* who starts first */
+/* Not now: it gives way to others, or others have been asked to give way to it and are not out yet. */
+bool queue_must_wait(Queue *queue, const Request *request);
+/* What this plan is short of somebody is going to give up, or is able to. */
+bool queue_could_later(const Queue *queue, const Demand *demand, const Plan *plan);
+/* The plan is feasible if the lender gives back what is missing: it says so. -ENOMEM. */
+int queue_note_loan(const Queue *queue, Plan *plan);
+/* Has the lender give back what a plan is short of, and makes the plan anew. 1: that takes a while, and the
+ * queue is woken; 0: it has what it can have; or a negative errno. */
+int queue_borrow(Queue *queue, const Demand *demand, Plan **plan);
+/* A request begins along its plan. */
+void queue_make_way(const Queue *queue, const Request *request, const Plan *plan);

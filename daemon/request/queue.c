@@ -62,13 +62,20 @@ static int make_plan(Queue *queue, const BlockTable *table, const GuardPolicy *p
 int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
         const BlockTable *table;
         const GuardPolicy *policy;
+        CLEANUP(plan_freep) Plan *plan = NULL;
         int r = queue_table(queue, &table, &policy);
 
-        return r < 0 ? r : make_plan(queue, table, policy, demand, ret);
+        if (r >= 0)
+                r = make_plan(queue, table, policy, demand, &plan);
+        if (r >= 0)
+                r = queue_note_loan(queue, plan);
+        if (r >= 0)
+                *ret = STEAL_PTR(plan);
+        return r;
 }
 
 /* A job needs no other device's price: only what it could take is looked into. */
-static int plan_job(Queue *queue, const Demand *demand, Plan **ret) {
+int queue_plan_job(Queue *queue, const Demand *demand, Plan **ret) {
         const BlockTable *table;
         const GuardPolicy *policy;
         int r = guard(queue, &policy);
@@ -92,11 +99,11 @@ static int plan_demand(Queue *queue, const Demand *demand, Plan **ret) {
         Plan *plan;
         int r;
 
-        r = plan_job(queue, demand, &plan);
+        r = queue_plan_job(queue, demand, &plan);
         if (r >= 0 && plan->outcome != PLAN_FEASIBLE) {
                 (void) plan_free(plan);
                 queue_invalidate_table(queue);
-                r = plan_job(queue, demand, &plan);
+                r = queue_plan_job(queue, demand, &plan);
         }
         if (r >= 0)
                 *ret = plan;
@@ -108,7 +115,13 @@ static bool start_request(Queue *queue, Request *request) {
         CLEANUP(plan_freep) Plan *plan = NULL;
         int r;
 
+        if (queue_must_wait(queue, request))
+                return false;
         r = plan_demand(queue, request_demand(request), &plan);
+        if (r >= 0)
+                r = queue_borrow(queue, request_demand(request), &plan);
+        if (r > 0)
+                return false;
         if (r < 0) {
                 request_refuse(request, CAUSE_SYSTEM, strerror(-r));
                 return true;
@@ -117,8 +130,10 @@ static bool start_request(Queue *queue, Request *request) {
                 return false;
         if (plan->outcome != PLAN_FEASIBLE)
                 request_refuse(request, job_cause_from_outcome(plan->outcome), plan->reason);
-        else
+        else {
+                queue_make_way(queue, request, plan);
                 request_start(request, STEAL_PTR(plan));
+        }
         return true;
 }
 
@@ -131,16 +146,24 @@ static bool is_idle(const Queue *queue) {
                         ((n_stuck == 0 && !aftercare_is_busy(queue->aftercare)) || !queue->patience);
 }
 
+/* What one source asked for, oldest first. */
+static void start_requests_of(Queue *queue, Source source) {
+        for (size_t i = 0; !queue->held_why && i < queue->requests.n; i++) {
+                Request *request = queue->requests.items[i];
+
+                if (request_list_count(&queue->requests, request_is_active) >= QUEUE_ACTIVE_MAX)
+                        break;
+                if (request_job(request)->source == source && request_may_start(request) &&
+                    !queue_pressure_holds(queue, request))
+                        (void) start_request(queue, request);
+        }
+}
+
 static int on_wake(sd_event_source *source, void *userdata) {
         Queue *queue = userdata;
 
-        for (size_t i = 0; !queue->held_why && i < queue->requests.n; i++) {
-                if (request_list_count(&queue->requests, request_is_active) >= QUEUE_ACTIVE_MAX)
-                        break;
-                if (request_may_start(queue->requests.items[i]) &&
-                    !queue_pressure_holds(queue, queue->requests.items[i]))
-                        (void) start_request(queue, queue->requests.items[i]);
-        }
+        for (size_t i = 0; i < _SOURCE_MAX; i++)
+                start_requests_of(queue, queue_precedence[i]);
         trim_history(queue);
         if (request_list_count(&queue->requests, request_is_under_way) == 0)
                 queue_pressure_attend(queue, false);
@@ -268,7 +291,7 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
         r = plan_demand(queue, demand, &plan);
         if (r < 0)
                 return r;
-        if (plan->outcome != PLAN_FEASIBLE) {
+        if (plan->outcome != PLAN_FEASIBLE && !queue_could_later(queue, demand, plan)) {
                 r = refuse_demand(demand, job_cause_from_outcome(plan->outcome), STEAL_PTR(plan->reason),
                                   ret);
                 ret->missing_block = plan->missing_block;

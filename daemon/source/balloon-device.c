@@ -54,9 +54,19 @@ static int allow_pages(int fd, uint64_t sequence) {
         return ioctl(fd, MEMUNPLUG_BALLOON_IOC_PAGES, &pages) < 0 ? -errno : 0;
 }
 
+static int release_pages(int fd, uint64_t start, uint64_t size, uint64_t *bytes) {
+        struct memunplug_balloon_release release = { .start = start, .size = size, .bytes = *bytes };
+
+        if (ioctl(fd, MEMUNPLUG_BALLOON_IOC_RELEASE, &release) < 0)
+                return -errno;
+        *bytes = release.bytes;
+        return 0;
+}
+
 const BalloonDevice balloon_device = {
         .state = get_state,
         .give = give,
         .blocks = get_blocks,
         .pages = allow_pages,
+        .release = release_pages,
 };

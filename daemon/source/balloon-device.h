@@ -38,6 +38,8 @@ typedef struct BalloonDevice {
         int (*give)(int fd, uint64_t start, uint64_t size);
         int (*blocks)(int fd, uint64_t *addresses, uint32_t max, uint32_t *ret_n);
         int (*pages)(int fd, uint64_t sequence);
+        /* bytes: wanted besides, and what came back in all. */
+        int (*release)(int fd, uint64_t start, uint64_t size, uint64_t *bytes);
 } BalloonDevice;
 
 extern const BalloonDevice balloon_device;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Leads the balloon: one step at a time, each a demand like any other's, with a look at the target between
  * them. It decides nothing about memory. */
-#include "source/balloon.h"
+#include "source/balloon-internal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,32 +14,12 @@
 
 #define MIB (UINT64_C(1024) * 1024)
 
-struct BalloonSource {
-        int fd;
-        const BalloonDevice *device;
-        Queue *queue;
-        QueueSlot *slot;
-        sd_event_source *io, *look; /* look: deferred, the next step */
-        BalloonCallback callback;
-        void *userdata;
-        struct memunplug_balloon_state state;
-        int error;             /* of the last look at the state, or 0 */
-        uint64_t block_size;
-        BalloonTried tried;
-        bool busy;             /* a job of ours is under way */
-        uint32_t job;
-        DemandKind job_kind;
-        uint64_t job_sequence; /* of the target that it is for */
-        uint32_t taken[BALLOON_STEP_BLOCKS];
-        size_t n_taken;
-        char *why;             /* what the last demand that did not get everything was told; or NULL */
-        char reason[512];      /* "": none */
-};
-
 DEFINE_CLEANUP(BalloonSource *, balloon_source_free)
 
-static const char *shortage_text(uint32_t shortage) {
-        switch (shortage) {
+static const char *shortage_text(const BalloonSource *source) {
+        if (source->yields)
+                return "it waits until what others asked for is done";
+        switch (source->state.shortage) {
         case MEMUNPLUG_BALLOON_SHORT_FLOOR:
                 return "more would leave less than must stay available";
         case MEMUNPLUG_BALLOON_SHORT_MEMORY:
@@ -54,7 +34,7 @@ static const char *shortage_text(uint32_t shortage) {
 /* What is missing, why in the driver's words, and why no more blocks. */
 static void update_reason(BalloonSource *source) {
         const struct memunplug_balloon_state *state = &source->state;
-        const char *shortage = shortage_text(state->shortage);
+        const char *shortage = shortage_text(source);
         char *s = source->reason;
         size_t size = sizeof(source->reason);
 
@@ -74,12 +54,12 @@ static void update_reason(BalloonSource *source) {
                 source->callback(source->userdata);
 }
 
-static void set_why(BalloonSource *source, const char *text) {
+void balloon_set_why(BalloonSource *source, const char *text) {
         free(source->why);
         source->why = text ? strdup(text) : NULL; /* without memory: no reason */
 }
 
-static void look_soon(BalloonSource *source) {
+void balloon_look_soon(BalloonSource *source) {
         (void) sd_event_source_set_enabled(source->look, SD_EVENT_ONESHOT);
 }
 
@@ -89,10 +69,10 @@ static void note_tried(BalloonSource *source, DemandKind kind, uint64_t sequence
                 source->tried.take = sequence;
         else
                 source->tried.give_back = sequence;
-        set_why(source, why ? why : "nothing was said");
+        balloon_set_why(source, why ? why : "nothing was said");
 }
 
-static void submit(BalloonSource *source, Demand *demand) {
+void balloon_submit(BalloonSource *source, Demand *demand) {
         CLEANUP(freep) char *reason = NULL;
         uint64_t sequence = source->state.sequence;
         QueueAnswer answer;
@@ -121,33 +101,48 @@ static void submit(BalloonSource *source, Demand *demand) {
         source->n_taken = 0;
 }
 
-/* The lowest of the blocks that the host has, as many as are to come back. */
-static int submit_return(BalloonSource *source, uint64_t bytes) {
+int balloon_given_blocks(const BalloonSource *source, const char *but, uint32_t **ret, uint32_t *ret_n) {
+        CLEANUP(freep) uint64_t *addresses = calloc(DEMAND_BLOCKS_MAX, sizeof(*addresses));
+        CLEANUP(freep) uint32_t *blocks = calloc(DEMAND_BLOCKS_MAX, sizeof(*blocks));
+        const BlockTable *table;
+        uint32_t n, kept = 0;
+        int r;
+
+        if (!addresses || !blocks)
+                return -ENOMEM;
+        r = source->device->blocks(source->fd, addresses, DEMAND_BLOCKS_MAX, &n);
+        if (r >= 0)
+                r = queue_blocks(source->queue, &table, /* ret_policy= */ NULL);
+        if (r < 0)
+                return r;
+        for (uint32_t i = 0; i < n && i < DEMAND_BLOCKS_MAX; i++) {
+                uint32_t index = (uint32_t) (addresses[i] / table->block_size);
+                const Block *block = but ? block_table_find(table, index) : NULL;
+                const char *name = block ? block_device_name(table, block) : NULL;
+
+                if (!name || strcmp(name, but) != 0)
+                        blocks[kept++] = index;
+        }
+        *ret = STEAL_PTR(blocks);
+        *ret_n = kept;
+        return 0;
+}
+
+int balloon_submit_return(BalloonSource *source, const char *but, uint64_t bytes) {
+        uint64_t max = (bytes + source->block_size - 1) / source->block_size;
         Demand demand = { .kind = DEMAND_REPLUG };
-        CLEANUP(freep) uint64_t *addresses = NULL;
         CLEANUP(freep) uint32_t *blocks = NULL;
-        uint64_t max = bytes / source->block_size;
         uint32_t n;
         int r;
 
-        if (max > DEMAND_BLOCKS_MAX)
-                max = DEMAND_BLOCKS_MAX;
-        addresses = calloc(max, sizeof(*addresses));
-        blocks = calloc(max, sizeof(*blocks));
-        if (!addresses || !blocks)
-                return -ENOMEM;
-        r = source->device->blocks(source->fd, addresses, (uint32_t) max, &n);
+        r = balloon_given_blocks(source, but, &blocks, &n);
         if (r < 0)
                 return r;
-        if (n > max)
-                n = (uint32_t) max;
-        for (uint32_t i = 0; i < n; i++)
-                blocks[i] = (uint32_t) (addresses[i] / source->block_size);
         demand.blocks = blocks;
-        demand.n_blocks = n;
-        if (n > 0)
-                submit(source, &demand);
-        return n > 0 ? 0 : -ENOENT;
+        demand.n_blocks = n < max ? n : (size_t) max;
+        if (demand.n_blocks > 0)
+                balloon_submit(source, &demand);
+        return demand.n_blocks > 0 ? 0 : -ENOENT;
 }
 
 static int take_step(BalloonSource *source, const BalloonStep *step) {
@@ -158,10 +153,10 @@ static int take_step(BalloonSource *source, const BalloonStep *step) {
         case BALLOON_STEP_REST:
                 break;
         case BALLOON_STEP_TAKE:
-                submit(source, &demand);
+                balloon_submit(source, &demand);
                 break;
         case BALLOON_STEP_RETURN:
-                r = submit_return(source, step->bytes);
+                r = balloon_submit_return(source, /* but= */ NULL, step->bytes);
                 break;
         case BALLOON_STEP_PAGES:
                 r = source->device->pages(source->fd, source->state.sequence);
@@ -175,7 +170,7 @@ static int take_step(BalloonSource *source, const BalloonStep *step) {
         return r;
 }
 
-static int read_state(BalloonSource *source) {
+int balloon_read_state(BalloonSource *source) {
         const BlockTable *table;
         int r = source->device->state(source->fd, &source->state);
 
@@ -187,7 +182,7 @@ static int read_state(BalloonSource *source) {
         if (r < 0) { /* another device counts anew */
                 source->state = (struct memunplug_balloon_state) {};
                 source->tried = (BalloonTried) {};
-                set_why(source, NULL);
+                balloon_set_why(source, NULL);
         }
         source->error = r;
         return r;
@@ -205,20 +200,21 @@ static int on_look(sd_event_source *event, void *userdata) {
         BalloonTried before = source->tried;
         BalloonStep step;
 
-        if (read_state(source) >= 0 && source->block_size > 0) {
+        if (balloon_read_state(source) >= 0 && source->block_size > 0) {
                 if (source->state.held == source->state.target)
-                        set_why(source, NULL);
+                        balloon_set_why(source, NULL);
                 if (source->busy)
                         look_at_job(source);
                 else {
                         step = balloon_next_step(&source->state, source->block_size, &source->tried);
-                        (void) take_step(source, &step);
+                        if (!source->yields || step.kind == BALLOON_STEP_RETURN)
+                                (void) take_step(source, &step);
                 }
         }
         update_reason(source);
         /* What was tried in vain is followed by another way at once. */
         if (memcmp(&before, &source->tried, sizeof(before)) != 0)
-                look_soon(source);
+                balloon_look_soon(source);
         return 0;
 }
 
@@ -246,7 +242,7 @@ static void give_taken(BalloonSource *source) {
                 source->taken[back.n_blocks++] = block;
         }
         if (back.n_blocks > 0)
-                submit(source, &back);
+                balloon_submit(source, &back);
 }
 
 static void note_block(BalloonSource *source, uint32_t block) {
@@ -260,6 +256,8 @@ static void note_block(BalloonSource *source, uint32_t block) {
 static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userdata) {
         BalloonSource *source = userdata;
 
+        if (event != QUEUE_BLOCK_CHANGED)
+                balloon_lend_look(source);
         if (!job || !source->busy || job->id != source->job)
                 return;
         if (event == QUEUE_BLOCK_CHANGED && source->job_kind == DEMAND_UNPLUG)
@@ -267,11 +265,13 @@ static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userd
         if (event != QUEUE_JOB_ENDED)
                 return;
         source->busy = false;
-        if (job->state != JOB_DONE)
+        if (job->kind == DEMAND_REPLUG && job->state != JOB_DONE)
+                source->no_more = true;
+        if (job->state != JOB_DONE && !source->yields) /* else it has not been tried in earnest */
                 note_tried(source, source->job_kind, source->job_sequence, job->reason);
         if (job->removed_bytes > 0 && source->job_kind == DEMAND_UNPLUG)
                 give_taken(source);
-        look_soon(source);
+        balloon_look_soon(source);
 }
 
 int balloon_source_new(BalloonSource **ret, sd_event *event, Queue *queue, const BalloonDevice *device,
@@ -298,6 +298,7 @@ int balloon_source_new(BalloonSource **ret, sd_event *event, Queue *queue, const
                 r = sd_event_add_io(event, &source->io, fd, EPOLLIN, on_readable, source);
         if (r < 0)
                 return r;
+        balloon_lend_begin(source);
         *ret = STEAL_PTR(source);
         return 0;
 }
@@ -305,6 +306,7 @@ int balloon_source_new(BalloonSource **ret, sd_event *event, Queue *queue, const
 BalloonSource *balloon_source_free(BalloonSource *source) {
         if (!source)
                 return NULL;
+        queue_set_lender(source->queue, NULL);
         (void) sd_event_source_disable_unref(source->io);
         (void) sd_event_source_disable_unref(source->look);
         (void) queue_slot_free(source->slot);

@@ -174,9 +174,14 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
                 return refuse(queue->submit_cause, queue->submit_reason, /* block= */ 7, ret);
         job = fake_queue_add_job(queue, queue->submit_state);
         job->kind = demand->kind;
+        job->source = demand->source;
         fake_queue_tell(queue, QUEUE_JOB_NEW, job, 0);
         *ret = (QueueAnswer) { .job = job };
         return 0;
+}
+
+void queue_set_lender(Queue *queue, const QueueLender *lender) {
+        queue->lender = lender;
 }
 
 JobCause queue_cancel(Queue *queue, uint32_t id) {

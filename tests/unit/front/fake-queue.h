@@ -2,7 +2,7 @@
 /* A queue and an engine that do as the test says: a machine of four blocks and two devices. */
 #pragma once
 
-#include "request/queue.h"
+#include "request/lender.h"
 
 #define FAKE_BLOCKS 4U
 #define FAKE_JOBS 8U
@@ -31,6 +31,7 @@ struct Queue {
         Demand demand;
         unsigned n_submitted;
         PlanOutcome plan_outcome;
+        const QueueLender *lender;
 };
 
 struct Engine {

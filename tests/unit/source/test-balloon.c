@@ -24,6 +24,8 @@ static struct {
         uint32_t n;
         uint64_t pages_for;
         unsigned n_pages;
+        uint64_t range_start, range_bytes; /* of the held pages these are there */
+        unsigned n_releases;
 } driver;
 
 static int fake_state(int fd, struct memunplug_balloon_state *ret) {
@@ -57,8 +59,23 @@ static int fake_pages(int fd, uint64_t sequence) {
         return 0;
 }
 
+static int fake_release(int fd, uint64_t start, uint64_t size, uint64_t *bytes) {
+        uint64_t held = driver.state.held - driver.state.blocks, got = 0;
+
+        driver.n_releases++;
+        if (size > 0 && start <= driver.range_start && driver.range_start < start + size) {
+                got = driver.range_bytes;
+                driver.range_bytes = 0;
+        }
+        got += *bytes < held - got ? *bytes : held - got;
+        driver.state.held -= got;
+        *bytes = got;
+        return 0;
+}
+
 static const BalloonDevice fake_device = {
         .state = fake_state, .give = fake_give, .blocks = fake_blocks, .pages = fake_pages,
+        .release = fake_release,
 };
 
 typedef struct Fixture {
@@ -271,6 +288,121 @@ static void test_device_goes(void **state) {
         assert_true(f->n_changes > 2);
 }
 
+/* A DIMM of two blocks, 32 and 33, is to leave: as the fake queue has it. */
+static const PlanStep steps[] = { { .block = 33 }, { .block = 32 } };
+static const Plan dimm = { .outcome = PLAN_NO_ROOM, .steps = (PlanStep *) steps, .n_steps = 2,
+                           .block_size = BLOCK, .device = "PNP0C80:00" };
+
+static LendResult lend(Fixture *f, uint64_t bytes) {
+        return f->queue.lender->lend(&dimm, bytes, f->queue.lender->userdata);
+}
+
+static uint64_t can_lend(Fixture *f) {
+        return f->queue.lender->can_lend(&dimm, f->queue.lender->userdata);
+}
+
+/* Somebody else takes memory, and is done. */
+static Job *begin_other(Fixture *f) {
+        Job *job = fake_queue_add_job(&f->queue, JOB_QUEUED);
+
+        fake_queue_tell(&f->queue, QUEUE_JOB_NEW, job, 0);
+        run(f);
+        return job;
+}
+
+static void end_other(Fixture *f, Job *job) {
+        job->state = JOB_DONE;
+        fake_queue_tell(&f->queue, QUEUE_JOB_ENDED, job, 0);
+        run(f);
+}
+
+static void test_yields(void **state) {
+        Fixture *f = *state;
+        Job *other = begin_other(f);
+
+        assert_int_equal(driver.n_releases, 1); /* the driver holds still */
+        want(f, 2 * BLOCK + 5 * MIB);
+        assert_int_equal(f->queue.n_submitted, 0);
+        assert_int_equal(driver.n_pages, 0);
+        assert_string_equal(balloon_source_reason(f->source),
+                            "the hypervisor wants 261 MiB and has 0 MiB: it waits until what others asked for "
+                            "is done");
+        end_other(f, other);
+        assert_int_equal(driver.n_releases, 2);
+        assert_int_equal(f->queue.n_submitted, 1);
+        end_job(f, JOB_DONE, 34, 2, NULL);
+        assert_int_equal(driver.n_pages, 1);
+}
+
+/* One that waits for an operator, brings memory back, or is the balloon's own is nobody to wait for. */
+static void test_yields_to_takers_only(void **state) {
+        Fixture *f = *state;
+        Job *other = fake_queue_add_job(&f->queue, JOB_QUEUED);
+
+        other->unconfirmed = true;
+        fake_queue_tell(&f->queue, QUEUE_JOB_NEW, other, 0);
+        other = fake_queue_add_job(&f->queue, JOB_RESTORING);
+        other->kind = DEMAND_REPLUG;
+        fake_queue_tell(&f->queue, QUEUE_JOB_NEW, other, 0);
+        want(f, 2 * BLOCK);
+        assert_int_equal(f->queue.n_submitted, 1);
+        assert_int_equal(driver.n_releases, 0);
+}
+
+static void test_lends_pages_first(void **state) {
+        Fixture *f = *state;
+        Job *other;
+
+        want(f, 4 * BLOCK);
+        end_job(f, JOB_PARTIAL, 34, 1, "no more");
+        driver.state.held += 100 * MIB;
+        driver.range_start = 33 * BLOCK + 7 * MIB;
+        driver.range_bytes = 30 * MIB;
+        other = begin_other(f);
+        assert_int_equal(can_lend(f), BLOCK + 100 * MIB);
+        assert_int_equal(lend(f, 12 * MIB), LEND_NOW);
+        assert_int_equal(driver.range_bytes, 0);
+        assert_int_equal(driver.state.held, BLOCK + 50 * MIB); /* and a little more than was asked for */
+        assert_int_equal(lend(f, 90 * MIB), LEND_NOW);
+        assert_int_equal(driver.state.held, BLOCK);
+        assert_int_equal(f->queue.n_submitted, 1);
+
+        assert_int_equal(lend(f, 10 * MIB), LEND_LATER); /* now it is a block's turn */
+        assert_int_equal(f->queue.n_submitted, 2);
+        assert_int_equal(f->queue.demand.kind, DEMAND_REPLUG);
+        assert_int_equal(f->queue.demand.blocks[0], 34);
+        assert_int_equal(lend(f, 10 * MIB), LEND_LATER);
+        assert_int_equal(f->queue.n_submitted, 2);
+        driver.n = 0;
+        driver.state.held = driver.state.blocks = 0;
+        assert_int_equal(lend(f, 10 * MIB), LEND_LATER); /* the driver has it no more, its job goes on */
+        end_job(f, JOB_DONE, 34, 1, NULL);
+        assert_int_equal(lend(f, 10 * MIB), LEND_NOTHING);
+        assert_int_equal(can_lend(f), 0);
+
+        end_other(f, other); /* what the hypervisor wants is due again */
+        assert_int_equal(f->queue.n_submitted, 3);
+        assert_int_equal(f->queue.demand.kind, DEMAND_UNPLUG);
+        assert_int_equal(f->queue.demand.size_bytes, 4 * BLOCK);
+}
+
+/* Blocks of the device that is to leave are no help; nor are those that do not come back. */
+static void test_lends_other_blocks(void **state) {
+        Fixture *f = *state;
+
+        want(f, 2 * BLOCK);
+        end_job(f, JOB_DONE, 33, 2, NULL);
+        (void) begin_other(f);
+        assert_int_equal(can_lend(f), BLOCK);
+        assert_int_equal(lend(f, 3 * BLOCK), LEND_LATER);
+        assert_int_equal(f->queue.demand.n_blocks, 1);
+        assert_int_equal(f->queue.demand.blocks[0], 34);
+        end_job(f, JOB_FAILED, 34, 0, "it does not go online");
+        assert_int_equal(can_lend(f), 0);
+        assert_int_equal(lend(f, BLOCK), LEND_NOTHING);
+        assert_int_equal(f->queue.n_submitted, 2);
+}
+
 static void test_led_by_another(void **state) {
         BalloonSource *source = NULL;
         Fixture *f = *state;
@@ -292,6 +424,10 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_coalesced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_not_wanted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_device_goes, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_yields, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_yields_to_takers_only, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_lends_pages_first, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_lends_other_blocks, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_led_by_another, set_up, tear_down),
         };
 
