@@ -107,7 +107,7 @@ static int on_no_bus(sd_event_source *source, uint64_t usec, void *userdata) {
 static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userdata) {
         Manager *manager = userdata;
 
-        if (manager->stopping || !manager->ready || event == QUEUE_BLOCK_CHANGED)
+        if (manager->stopping || !manager->ready || !job || event == QUEUE_BLOCK_CHANGED)
                 return;
         if (event == QUEUE_JOB_ENDED)
                 (void) sd_notifyf(0, "STATUS=Job %" PRIu32 " ended: %s.", job->id,

@@ -54,6 +54,17 @@ static int describe_device(const Ctl *ctl, json_object *device, char **ret) {
                         field_size(ctl, device, "sizeBytes", size), field_string(device, "reason") ?: "-");
 }
 
+/* "health the first note (and 2 more)" */
+static int describe_health(json_object *health, char **ret) {
+        size_t n = json_object_array_length(health);
+        const char *first = n > 0 ? json_object_get_string(json_object_array_get_idx(health, 0)) : NULL;
+
+        if (!first)
+                return asprintf(ret, "health nothing to note");
+        return n == 1 ? asprintf(ret, "health %s", first)
+                      : asprintf(ret, "health %s (and %zu more)", first, n - 1);
+}
+
 char *event_describe(const Ctl *ctl, json_object *event) {
         const char *name = field_string(event, "event") ?: "-";
         json_object *thing;
@@ -66,6 +77,9 @@ char *event_describe(const Ctl *ctl, json_object *event) {
                 r = describe_block(ctl, thing, &text);
         else if (strcmp(name, "device") == 0 && (thing = field_object(event, "device")))
                 r = describe_device(ctl, thing, &text);
+        else if (strcmp(name, "health") == 0 && json_object_object_get_ex(event, "health", &thing) &&
+                 json_object_is_type(thing, json_type_array))
+                r = describe_health(thing, &text);
         else
                 r = asprintf(&text, "%s", name);
         return r < 0 ? NULL : text;

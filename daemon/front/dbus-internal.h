@@ -44,6 +44,7 @@ struct DBusFront {
         uint64_t status_at;
         sd_event_source *memory_timer; /* a change of OnlineBytes that is not told yet */
         uint64_t memory_told_at;
+        bool health_changed;           /* and not told yet: with the next */
 };
 
 /* Sends the reply to a call. reply: the parameters that the operation gave; for a call started with many
@@ -75,6 +76,7 @@ int dbus_encode_devices(sd_bus_message *message, json_object *reply);
 int dbus_manager_attach(DBusFront *front);
 /* The blocks that are online are not the same any more. */
 void dbus_manager_memory_changed(DBusFront *front);
+void dbus_manager_health_changed(DBusFront *front); /* what the service says is not well */
 
 #define DBUS_JOB_PATH_SIZE sizeof(DBUS_JOB_PREFIX "/_4294967295")
 char *dbus_job_path(uint32_t id, char buffer[static DBUS_JOB_PATH_SIZE]);

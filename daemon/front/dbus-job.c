@@ -305,6 +305,9 @@ void dbus_job_observe(QueueEvent event, const Job *job, uint32_t block, void *us
         case QUEUE_BLOCK_CHANGED:
                 dbus_manager_memory_changed(front);
                 break;
+        case QUEUE_HEALTH_CHANGED:
+                dbus_manager_health_changed(front);
+                break;
         }
 }
 

@@ -150,6 +150,19 @@ static int get_bytes(sd_bus *bus, const char *path, const char *interface, const
         return -EINVAL;
 }
 
+static int get_health(sd_bus *bus, const char *path, const char *interface, const char *property,
+                      sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        json_object *health = NULL;
+        int r;
+
+        (void) json_object_object_get_ex(get_status(userdata), "health", &health);
+        r = sd_bus_message_open_container(reply, 'a', "s");
+        for (size_t i = 0; r >= 0 && i < json_object_array_length(health); i++)
+                r = sd_bus_message_append(reply, "s",
+                                          json_object_get_string(json_object_array_get_idx(health, i)));
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 static int get_engine(sd_bus *bus, const char *path, const char *interface, const char *property,
                       sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         DBusFront *front = userdata;
@@ -174,6 +187,7 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_PROPERTY("BlockSizeBytes", "t", get_bytes, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("OnlineBytes", "t", get_bytes, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("RemovableBytes", "t", get_bytes, 0, SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
+        SD_BUS_PROPERTY("Health", "as", get_health, 0, SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION),
         SD_BUS_METHOD_WITH_ARGS("Unplug", DEMAND_ARGS, SD_BUS_RESULT("u", job_id, "o", job_path),
                                 method_unplug, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Replug", DEMAND_ARGS, SD_BUS_RESULT("u", job_id, "o", job_path),
@@ -204,16 +218,19 @@ static const sd_bus_vtable manager_vtable[] = {
 };
 
 static int on_memory_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        char *names[] = { (char *) "OnlineBytes", (char *) "RemovableBytes", NULL, NULL };
         DBusFront *front = userdata;
         int r;
 
+        if (front->health_changed)
+                names[2] = (char *) "Health";
+        front->health_changed = false;
         front->memory_timer = sd_event_source_disable_unref(front->memory_timer);
         /* Now, not when it should have been: that lies far back when there was nothing to tell for long. */
         (void) sd_event_now(front->context->event, CLOCK_MONOTONIC, &front->memory_told_at);
         if (!front->name_owned)
                 return 0;
-        r = sd_bus_emit_properties_changed(front->bus, DBUS_PATH, DBUS_MANAGER_INTERFACE, "OnlineBytes",
-                                           "RemovableBytes", NULL);
+        r = sd_bus_emit_properties_changed_strv(front->bus, DBUS_PATH, DBUS_MANAGER_INTERFACE, names);
         if (r < 0)
                 (void) log_warning_errno(r, "Cannot tell the bus of changed memory, ignoring: %m");
         return 0;
@@ -231,6 +248,11 @@ void dbus_manager_memory_changed(DBusFront *front) {
                               on_memory_timer, front);
         if (r < 0)
                 (void) log_warning_errno(r, "Cannot tell the bus of changed memory, ignoring: %m");
+}
+
+void dbus_manager_health_changed(DBusFront *front) {
+        front->health_changed = true;
+        dbus_manager_memory_changed(front);
 }
 
 int dbus_manager_attach(DBusFront *front) {

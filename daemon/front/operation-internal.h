@@ -61,9 +61,9 @@ struct OperationCall {
 
         /* Monitor */
         uint32_t *blocks;        /* changed, not told yet; may repeat */
-        size_t n_blocks;
-        size_t size_blocks;
+        size_t n_blocks, size_blocks;
         uint64_t blocks_at;      /* when they are to be told */
+        uint64_t health_at, health_told_at; /* when to tell it, or UINT64_MAX; when that was done */
         Device *devices;         /* as they were told */
         size_t n_devices;
 };

@@ -151,6 +151,33 @@ static void blocks_tell(OperationCall *call) {
         devices_tell(call, table, policy);
 }
 
+/* The first change at once, others gathered. */
+static void health_changed(OperationCall *call) {
+        uint64_t now = operation_now(call);
+
+        if (call->health_at == UINT64_MAX)
+                call->health_at = now - call->health_told_at < OPERATION_BLOCKS_USEC
+                                          ? call->health_told_at + OPERATION_BLOCKS_USEC
+                                          : now;
+}
+
+/* All lines; before them the devices of which a source may have something to say. */
+static void health_tell(OperationCall *call) {
+        const GuardPolicy *policy;
+        const BlockTable *table;
+        int r = queue_table(call->context->queue, &table, &policy);
+
+        call->health_at = UINT64_MAX;
+        call->health_told_at = operation_now(call);
+        for (size_t i = 0; r >= 0 && i < table->n_devices && !call->over; i++)
+                if (table->devices[i].target_known)
+                        (void) tell(call, "device", "device",
+                                    operation_device(call->context, table, &table->devices[i], policy));
+        if (!call->over)
+                (void) tell(call, "health", "health",
+                            operation_health(call->context, r < 0 ? NULL : table, r));
+}
+
 static void monitor_arm(OperationCall *call) {
         uint64_t when = operation_watches_next(call);
 
@@ -158,6 +185,8 @@ static void monitor_arm(OperationCall *call) {
                 return;
         if (call->n_blocks > 0 && call->blocks_at < when)
                 when = call->blocks_at;
+        if (call->health_at < when)
+                when = call->health_at;
         /* While the peer has not taken what it got, there is nothing to do but wait for it. */
         operation_timer_arm(call, operation_sink_is_full(call) ? UINT64_MAX : when);
 }
@@ -167,6 +196,8 @@ static void monitor_flush(OperationCall *call) {
         if (!call->over && call->n_blocks > 0 && operation_now(call) >= call->blocks_at &&
             !operation_sink_is_full(call))
                 blocks_tell(call);
+        if (!call->over && operation_now(call) >= call->health_at && !operation_sink_is_full(call))
+                health_tell(call);
         monitor_arm(call);
 }
 
@@ -201,6 +232,9 @@ static void on_monitor(QueueEvent event, const Job *job, uint32_t block, void *u
         case QUEUE_BLOCK_CHANGED:
                 block_changed(call, block);
                 break;
+        case QUEUE_HEALTH_CHANGED:
+                health_changed(call);
+                break;
         }
         monitor_arm(call);
 }
@@ -213,6 +247,7 @@ int operation_monitor(OperationCall *call) {
         int r;
 
         call->resume = monitor_flush;
+        call->health_at = UINT64_MAX;
         if (queue_table(queue, &table, &policy) >= 0 && devices_remember(call, table) < 0)
                 return -ENOMEM;
         r = queue_observe(queue, on_monitor, call, &call->observer);

@@ -86,29 +86,27 @@ static int add_device_notes(json_object *health, const OperationContext *context
         return r;
 }
 
-static int add_health(json_object *o, const OperationContext *context, const BlockTable *table,
-                      int table_error) {
-        json_object *health = json_object_new_array();
-        int r;
+json_object *operation_health(const OperationContext *context, const BlockTable *table, int error) {
+        CLEANUP(json_putp) json_object *health = json_object_new_array();
+        int r = health ? 0 : -ENOMEM;
 
-        r = json_add(o, "health", health);
         for (const char *const *note = context->health; r >= 0 && note && *note; note++)
                 r = append(health, json_text_new(*note));
-        if (r >= 0 && table_error >= 0)
+        if (r >= 0 && table)
                 r = add_device_notes(health, context, table);
         for (Source source = 0; r >= 0 && source < _SOURCE_MAX; source++)
                 if (context->sources[source].active && context->sources[source].reason)
                         r = append(health, json_text_new(context->sources[source].reason));
-        if (r >= 0 && table_error < 0) {
+        if (r >= 0 && !table) {
                 CLEANUP(freep) char *text = NULL;
 
-                if (asprintf(&text, "cannot read the memory blocks: %s", strerror(-table_error)) < 0) {
+                if (asprintf(&text, "cannot read the memory blocks: %s", strerror(-error)) < 0) {
                         text = NULL;
-                        return -ENOMEM;
+                        return NULL;
                 }
                 r = append(health, json_text_new(text));
         }
-        return r;
+        return r < 0 ? NULL : STEAL_PTR(health);
 }
 
 static int add_engine(json_object *o, const OperationContext *context) {
@@ -145,6 +143,6 @@ int operation_get_status(OperationCall *call) {
         if (r >= 0 && job)
                 r = json_add(o, "job", json_from_job(job));
         if (r >= 0)
-                r = add_health(o, context, table, error);
+                r = json_add(o, "health", operation_health(context, error < 0 ? NULL : table, error));
         return operation_answer(call, r < 0 ? NULL : STEAL_PTR(o));
 }

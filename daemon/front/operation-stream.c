@@ -113,6 +113,7 @@ static void on_follow(QueueEvent event, const Job *job, uint32_t block, void *us
                 return;
         case QUEUE_JOB_NEW:
         case QUEUE_BLOCK_CHANGED:
+        case QUEUE_HEALTH_CHANGED:
                 return;
         }
 }

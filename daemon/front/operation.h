@@ -95,4 +95,6 @@ typedef struct OperationCall OperationCall; /* a stream that is still open */
 int operation_run(const OperationContext *context, const Operation *operation, json_object *parameters,
                   bool more, const OperationCaller *caller, const OperationSink *sink, OperationCall **ret);
 void operation_call_resume(OperationCall *call); /* the sink is not full any more; may end the call */
+/* The lines of what is not well; table NULL: it cannot be read, because of the negative errno. */
+json_object *operation_health(const OperationContext *context, const BlockTable *table, int error);
 OperationCall *operation_call_free(OperationCall *call);

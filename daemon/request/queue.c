@@ -34,6 +34,10 @@ static int guard(Queue *queue, const GuardPolicy **ret) {
                                queue->requests.n, ret);
 }
 
+void queue_health_changed(Queue *queue) {
+        observers_tell(&queue->observers, QUEUE_HEALTH_CHANGED, /* job= */ NULL, 0);
+}
+
 int queue_blocks(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy) {
         int r = inventory_blocks(queue->inventory, ret_table);
 

@@ -23,6 +23,7 @@ typedef enum QueueEvent {
         QUEUE_JOB_CHANGED,   /* state or progress */
         QUEUE_JOB_ENDED,     /* final; the job stays in the history */
         QUEUE_BLOCK_CHANGED, /* block went offline or online, came or went; job is NULL if not by our hand */
+        QUEUE_HEALTH_CHANGED, /* what a source has to say of what it has not got; job is NULL */
 } QueueEvent;
 
 typedef void (*QueueObserver)(QueueEvent event, const Job *job, uint32_t block, void *userdata);
@@ -83,10 +84,9 @@ const Job *queue_current(const Queue *queue); /* the oldest one under way, or NU
 int queue_blocks(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy);
 /* The same with usage where the engine can tell: a look into all memory. */
 int queue_table(Queue *queue, const BlockTable **ret_table, const GuardPolicy **ret_policy);
-/* Forget the cached table: the machine's memory changed. */
-void queue_invalidate_table(Queue *queue);
-/* The same, and observers are told of the block. */
-void queue_block_changed(Queue *queue, uint32_t block);
+void queue_invalidate_table(Queue *queue); /* the machine's memory changed: it is read again */
+void queue_block_changed(Queue *queue, uint32_t block); /* the same, and observers are told of the block */
+void queue_health_changed(Queue *queue); /* observers are told, and nothing else */
 
 int queue_observe(Queue *queue, QueueObserver observer, void *userdata, QueueSlot **ret);
 QueueSlot *queue_slot_free(QueueSlot *slot);

@@ -35,9 +35,10 @@ static const char *shortage_text(const BalloonSource *source) {
 static void update_reason(BalloonSource *source) {
         const struct memunplug_balloon_state *state = &source->state;
         const char *shortage = shortage_text(source);
-        char *s = source->reason;
+        char *s = source->reason, before[sizeof(source->reason)];
         size_t size = sizeof(source->reason);
 
+        (void) memcpy(before, s, size);
         *s = '\0';
         if (source->error == -ENODEV)
                 (void) snprintf(s, size, "no balloon device has the driver memunplug_balloon");
@@ -52,6 +53,8 @@ static void update_reason(BalloonSource *source) {
                                 source->why ? source->why : "");
         if (source->callback)
                 source->callback(source->userdata);
+        if (strcmp(s, before) != 0)
+                queue_health_changed(source->queue);
 }
 
 void balloon_set_why(BalloonSource *source, const char *text) {

@@ -105,6 +105,7 @@ static void on_owners(int error, const OwnersReply *reply, void *userdata) {
 
         if (error == 0)
                 blockers_name(obstacle->blockers, obstacle->n_blockers, reply);
+        queue_health_changed(unmet->source->queue);
         unmet->naming = owners_query_free(unmet->naming); /* the reply was part of it */
 }
 
@@ -131,6 +132,7 @@ static void start_anew(Unmet *unmet) {
 /* Takes shortage. */
 static void note_shortage(Unmet *unmet, Shortage *shortage, uint64_t now) {
         const Obstacle *before = &unmet->shortage.obstacle;
+        bool changed;
 
         blockers_keep_names(before->blockers, before->n_blockers, shortage->obstacle.blockers,
                             shortage->obstacle.n_blockers);
@@ -139,9 +141,16 @@ static void note_shortage(Unmet *unmet, Shortage *shortage, uint64_t now) {
                 unmet->changed_at = now;
                 start_anew(unmet);
         }
+        /* What goes on counting (time) is no change. */
+        changed = shortage->plugged_bytes != unmet->shortage.plugged_bytes ||
+                  shortage->requested_bytes != unmet->shortage.requested_bytes ||
+                  shortage->obstacle.pages != before->pages ||
+                  shortage->obstacle.unmovable_bytes != before->unmovable_bytes;
         shortage_clear(&unmet->shortage);
         unmet->shortage = *shortage;
         *shortage = (Shortage) {};
+        if (changed)
+                queue_health_changed(unmet->source->queue);
 }
 
 static void report(Unmet *unmet, uint64_t now) {
@@ -294,6 +303,7 @@ static void forget_unmet(VirtioMemSource *source, size_t i, const BlockTable *ta
         give_back(unmet, table);
         (void) unmet_free(unmet);
         source->unmet[i] = source->unmet[--source->n_unmet];
+        queue_health_changed(source->queue);
 }
 
 static bool is_unmet(const Device *device) {

@@ -218,7 +218,8 @@ static int reply_error(const OperationSink *sink, const char *name, const char *
 
 static int answer(Fake *fake, OperationId id, json_object *parameters, const OperationSink *sink) {
         const char *status = "{\"version\":\"1.2.3\",\"engine\":\"sysfs\",\"blockSizeBytes\":134217728,"
-                             "\"onlineBytes\":1073741824,\"removableBytes\":268435456}";
+                             "\"onlineBytes\":1073741824,\"removableBytes\":268435456,"
+                             "\"health\":[\"one\",\"two\"]}";
         json_object *number = NULL;
         Job *job = NULL;
 

@@ -20,7 +20,8 @@ static void test_reading(void **state) {
 
         assert_text(manager(bus, client, "Describe"),
                     "{\"version\":\"1.2.3\",\"engine\":\"sysfs\",\"blockSizeBytes\":134217728,"
-                    "\"onlineBytes\":1073741824,\"removableBytes\":268435456}");
+                    "\"onlineBytes\":1073741824,\"removableBytes\":268435456,"
+                    "\"health\":[\"one\",\"two\"]}");
         assert_string_equal(fake_operation(bus->fake), "GetStatus");
         assert_text(manager(bus, client, "Diagnose"), "{\"findings\":[]}");
         assert_text(manager(bus, client, "ListBlocks"), "[{\"index\":1},{\"index\":2}]");
@@ -244,6 +245,51 @@ static int on_changed(sd_bus_message *message, void *userdata, sd_bus_error *err
         return 0;
 }
 
+static void test_health(void **state) {
+        Bus *bus = *state;
+        sd_bus *client = client_new(bus, geteuid());
+        const char *one, *two;
+        Call call;
+
+        call_start(client, &call, PATH, "org.freedesktop.DBus.Properties", "Get", "ss", MANAGER, "Health");
+        bus_run_until(bus, &call.done);
+        assert_false(sd_bus_message_is_method_error(call.reply, NULL));
+        assert_true(sd_bus_message_read(call.reply, "v", "as", 2, &one, &two) > 0);
+        assert_string_equal(one, "one");
+        assert_string_equal(two, "two");
+        call_clear(&call);
+        sd_bus_close_unref(client);
+}
+
+static int on_invalidated(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        const char *interface, *name, *first, *second;
+        unsigned *n = userdata;
+        uint64_t value;
+
+        (*n)++;
+        assert_true(sd_bus_message_read(message, "s", &interface) > 0);
+        assert_true(sd_bus_message_read(message, "a{sv}", 1, &name, "t", &value) > 0);
+        assert_true(sd_bus_message_read(message, "as", 2, &first, &second) > 0);
+        assert_string_equal(second, "Health");
+        return 0;
+}
+
+static void test_health_changes(void **state) {
+        Bus *bus = *state;
+        sd_bus *client = client_new(bus, geteuid());
+        unsigned n = 0;
+
+        assert_true(sd_bus_match_signal(client, NULL, "org.memunplug1", PATH,
+                                        "org.freedesktop.DBus.Properties", "PropertiesChanged", on_invalidated,
+                                        &n) >= 0);
+        for (unsigned i = 0; i < 100; i++)
+                fake_tell(bus->fake, QUEUE_HEALTH_CHANGED, NULL);
+        bus_run_until(bus, &n);
+        bus_run_for(bus, 600000);
+        assert_int_equal(n, 1);
+        sd_bus_close_unref(client);
+}
+
 static void test_memory_changes(void **state) {
         Bus *bus = *state;
         sd_bus *client = client_new(bus, geteuid());
@@ -308,6 +354,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_errors, bus_setup, bus_teardown),
                 cmocka_unit_test_setup_teardown(test_properties, bus_setup, bus_teardown),
                 cmocka_unit_test_setup_teardown(test_memory_changes, bus_setup, bus_teardown),
+                cmocka_unit_test_setup_teardown(test_health, bus_setup, bus_teardown),
+                cmocka_unit_test_setup_teardown(test_health_changes, bus_setup, bus_teardown),
                 cmocka_unit_test_setup_teardown(test_slow_operation, bus_setup, bus_teardown),
         };
 

@@ -180,6 +180,11 @@ int queue_submit(Queue *queue, const Demand *demand, QueueAnswer *ret) {
         return 0;
 }
 
+void queue_health_changed(Queue *queue) {
+        queue->n_health++;
+        fake_queue_tell(queue, QUEUE_HEALTH_CHANGED, NULL, 0);
+}
+
 void queue_set_lender(Queue *queue, const QueueLender *lender) {
         queue->lender = lender;
 }

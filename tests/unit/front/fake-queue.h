@@ -32,6 +32,7 @@ struct Queue {
         unsigned n_submitted;
         PlanOutcome plan_outcome;
         const QueueLender *lender;
+        unsigned n_health;
 };
 
 struct Engine {

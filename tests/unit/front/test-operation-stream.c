@@ -193,6 +193,32 @@ static void test_monitor_devices(void **state) {
         t->call = operation_call_free(t->call);
 }
 
+/* The first change at once, those that follow gathered; with the device that it may be about. */
+static void test_monitor_health(void **state) {
+        Test *t = *state;
+
+        t->queue.devices[1].target_known = true;
+        t->context.sources[SOURCE_BALLOON] = (OperationSource) { .active = true, .reason = "wants more" };
+        assert_int_equal(run(t, "Monitor", NULL, true), 0);
+        expect_log(t, "part {\"event\":\"ready\"}\n");
+        queue_health_changed(&t->queue);
+        let_pass(t, 50000);
+        assert_true(log_has(t, "part {\"event\":\"device\",\"device\":{\"name\":\"PNP0C80:00\""));
+        assert_false(log_has(t, "\"name\":\"boot\""));
+        assert_true(log_has(t, "part {\"event\":\"health\",\"health\":[\"wants more\"]}\n"));
+        forget_log(t);
+        t->context.sources[SOURCE_BALLOON].reason = NULL;
+        t->queue.devices[1].target_known = false;
+        for (unsigned i = 0; i < 1000; i++)
+                queue_health_changed(&t->queue);
+        expect_log(t, "");
+        let_pass(t, OPERATION_BLOCKS_USEC + 50000);
+        expect_log(t, "part {\"event\":\"health\",\"health\":[]}\n");
+        let_pass(t, OPERATION_BLOCKS_USEC + 50000);
+        expect_log(t, "");
+        t->call = operation_call_free(t->call);
+}
+
 static void test_monitor_slow_reader(void **state) {
         Test *t = *state;
         Job *job = fake_queue_add_job(&t->queue, JOB_EVACUATING);
@@ -223,6 +249,7 @@ int main(void) {
                 TEST(test_follow_refused),
                 TEST(test_monitor),
                 TEST(test_monitor_devices),
+                TEST(test_monitor_health),
                 TEST(test_monitor_slow_reader),
         };
 
