@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/op.h"
 #include "engine/virtio-mem.h"
@@ -347,6 +348,16 @@ int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block,
         *ret = survey;
         survey = (EngineSurvey) {};
         return 0;
+}
+
+int engine_survey_page(Engine *engine, uint64_t address) {
+        struct memunplug_survey survey;
+        int r;
+
+        if (!engine->kmod)
+                return -EOPNOTSUPP;
+        r = kmod_survey(engine->kmod, address, (uint64_t) sysconf(_SC_PAGESIZE), NULL, 0, &survey);
+        return r < 0 ? r : survey.total_blockers > 0;
 }
 
 void engine_survey_clear(EngineSurvey *survey) {

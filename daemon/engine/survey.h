@@ -39,4 +39,6 @@ int engine_retry_virtio_mem(Engine *engine, const char *device);
 int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted);
 int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
                         EngineSurvey *ret);
+/* Is the one page in the way? 1, 0, -EOPNOTSUPP without the module, -EINTR. Costs next to nothing. */
+int engine_survey_page(Engine *engine, uint64_t address);
 void engine_survey_clear(EngineSurvey *survey);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Watches devices that have more than is requested, and only those: nothing tells when a page is let go, so
- * they are looked at again and again, with a pause that what a look costs is little against. A driver that
- * could not give back enough tries again after 50 seconds at first, later after five minutes. When something
- * could go it is told to try at once. If that is of no use, what could go is emptied and taken offline by a
- * job: a driver takes what is offline before all else, and with unplug_online=N nothing but that. */
+ * they are looked at again and again, with a pause that what a look costs is little against; a few of the
+ * pages in the way, which costs nothing, four times a second: when one is let go it is time for a look. A
+ * driver that could not give back enough tries again after 50 seconds at first, later after five minutes.
+ * When something could go it is told to try at once. If that is of no use, what could go is emptied and
+ * taken offline by a job: a driver takes what is offline before all else, and with unplug_online=N nothing
+ * but that. */
 #include "source/virtio-mem.h"
 
 #include <errno.h>
@@ -20,6 +22,7 @@
 #define SECOND UINT64_C(1000000)
 #define LOOK_FIRST_USEC (SECOND / 4)
 #define LOOK_LAST_USEC (2 * SECOND)
+#define PROBES 4U                      /* pages */
 #define LOOK_SHARE 20U                 /* a pause is at least so many times what a look took */
 #define SETTLED_USEC SECOND            /* a driver that has not got on for so long has given up */
 #define IDLE_USEC (5 * SECOND)         /* and for so long, is not in the midst of something either */
@@ -55,6 +58,7 @@ struct VirtioMemSource {
         QueueSlot *slot;
         sd_event_source *timer;
         uint64_t pause;
+        uint64_t look_at;      /* when the next look is due */
         Unmet *unmet[VIRTIO_MEM_DEVICES_MAX];
         size_t n_unmet;
 };
@@ -83,8 +87,11 @@ static Unmet *find_unmet(const VirtioMemSource *source, const char *device) {
 }
 
 static void look_in(VirtioMemSource *source, uint64_t usec) {
-        int r = sd_event_source_set_time_relative(source->timer, usec);
+        int r;
 
+        source->look_at = now_usec() + usec;
+        r = sd_event_source_set_time_relative(source->timer,
+                                              usec < LOOK_FIRST_USEC ? usec : LOOK_FIRST_USEC);
         if (r >= 0)
                 r = sd_event_source_set_enabled(source->timer, SD_EVENT_ONESHOT);
         if (r < 0)
@@ -372,8 +379,33 @@ static void look_and_go_on(VirtioMemSource *source) {
                 look_in(source, pause > source->pause ? pause : source->pause);
 }
 
+static bool is_let_go(const Unmet *unmet) {
+        const Obstacle *obstacle = &unmet->shortage.obstacle;
+
+        for (size_t i = 0; i < PROBES && obstacle->n_blockers > 0; i++) {
+                const JobBlocker *blocker = &obstacle->blockers[i * obstacle->n_blockers / PROBES];
+
+                if (engine_survey_page(unmet->source->engine, blocker->address) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static bool any_let_go(const VirtioMemSource *source) {
+        for (size_t i = 0; i < source->n_unmet; i++)
+                if (is_let_go(source->unmet[i]))
+                        return true;
+        return false;
+}
+
 static int on_timer(sd_event_source *timer, uint64_t usec, void *userdata) {
-        look_and_go_on(userdata);
+        VirtioMemSource *source = userdata;
+        uint64_t now = now_usec();
+
+        if (now < source->look_at && !any_let_go(source))
+                look_in(source, source->look_at - now);
+        else
+                look_and_go_on(source);
         return 0;
 }
 

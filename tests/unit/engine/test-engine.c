@@ -51,6 +51,7 @@ static void test_choice(void **state) {
         assert_int_equal(engine_device_fd(m->engine), -EOPNOTSUPP);
         assert_int_equal(engine_survey_table(m->engine, &table, NULL), -EOPNOTSUPP);
         assert_int_equal(engine_survey_block(m->engine, &table, 1, 0, NULL), -EOPNOTSUPP);
+        assert_int_equal(engine_survey_page(m->engine, 0), -EOPNOTSUPP);
         m->engine = engine_free(m->engine);
 
         machine_make(m, "/dev/memunplug", NULL);
@@ -154,6 +155,12 @@ static void test_survey_block(void **state) {
         assert_int_equal(survey.total_blockers, 18);
         assert_int_equal(survey.n_blockers, 0);
         engine_survey_clear(&survey);
+        fake_module->survey = (struct memunplug_survey) { .size = 4096, .total_blockers = 1,
+                                                          .bytes[MEMUNPLUG_CLASS_PINNED] = 4096 };
+        assert_int_equal(engine_survey_page(m->engine, block.address), 1);
+        fake_module->survey = (struct memunplug_survey) { .size = 4096,
+                                                          .bytes[MEMUNPLUG_CLASS_MOVABLE] = 4096 };
+        assert_int_equal(engine_survey_page(m->engine, block.address), 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, machine_setup, machine_teardown)

@@ -295,6 +295,15 @@ int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block,
         return 0;
 }
 
+int engine_survey_page(Engine *engine, uint64_t address) {
+        uint64_t block = address / (128ULL << 20);
+
+        if (block < FAKE_BLOCKS_MAX && engine->pinned_bytes[block] > 0)
+                return 1;
+        engine->n_let_go++;
+        return 0;
+}
+
 void engine_survey_clear(EngineSurvey *survey) {
         free(survey->blockers);
         *survey = (EngineSurvey) {};

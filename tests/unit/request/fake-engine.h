@@ -33,6 +33,7 @@ struct Engine {
         const char *target;                       /* a device that the hypervisor wants smaller; or NULL */
         uint64_t requested_bytes, plugged_bytes;
         unsigned n_retries;                       /* its driver was told */
+        unsigned n_let_go;                        /* pages looked at, and found not in the way any more */
         uint32_t stuck[FAKE_BLOCKS_MAX];
         size_t n_stuck;
         EngineReleasedCallback released;
