@@ -15,7 +15,8 @@ import balloon
 from balloon import Balloon, LeastAvailable
 from cases import kernels
 from channel import GuestTimeout
-from scenario import MIB, Workload, blocks, isolated_blocks, states
+from machine import GuestError
+from scenario import MIB, Eject, Workload, blocks, isolated_blocks, states
 
 FULL = 1024 * MIB
 HALF = FULL // 2
@@ -252,6 +253,61 @@ def test_blocks(t):
     t.equal(_source(g), {'source': 'balloon', 'active': False, 'reason': 'switched off by configuration'}, 'the source')
     b.settle(full - 300 * MIB)
     t.equal(blocks(g), before, 'blocks while the driver is alone')
+
+
+@kernels('6.1')
+def test_arbitration(t):
+    """a DIMM that there is no room for: the balloon gives back blocks, then pages, holds still, and takes again after it"""
+    t.need_product()
+    boot, dimm = 640 * MIB, 128 * MIB           # of one block each
+    full = boot + 2 * dimm
+    g = t.guest(memory='640M', dimms=['128M', '128M'], limit=300, devices=balloon.device())
+    b = Balloon(g, full)
+    b.load()
+    total = g.meminfo('MemTotal')
+    work = Workload(g, g.dimm_range('d1'), share=90, seed=5)
+    daemon = g.start_daemon()
+    b.settle(full - dimm)                       # by the free block, which is d2's
+    d2 = int(g.dimm_range('d2').split('-')[0], 16) // dimm
+    t.equal([index for index, state in states(g).items() if state == 'offline'], [d2], 'blocks that the host has')
+    g.check('mount -o remount,size=95%% /dev/shm && dd if=/dev/zero of=/dev/shm/file bs=1M count=%d' %
+            (g.meminfo('MemAvailable') // MIB - 265))
+    t.true('the balloon gives back' in _plan(g, 'd1'), 'the plan: %s; log: %s' % (_plan(g, 'd1'), daemon.err[-2000:]))
+    t.note('by blocks: %s', _eject(g, 'd1', daemon))
+    jobs = json.loads(g.check(['memunplugctl', 'jobs', '--json=short']))
+    t.true(any((j['source'], j['operation'], j['state']) == ('balloon', 'replug', 'done') for j in jobs),
+           'the block of d2 came back: %s' % jobs)
+    t.at_most(full - dimm - b.actual(), dimm, 'what the host has')
+    g.check('rm /dev/shm/file')
+    size = full - 2 * dimm
+    b.wait(size)                                # the old target, now that there is room
+
+    while 'the balloon gives back' not in _plan(g, 'd2'):
+        size -= 32 * MIB                        # less than a block: the driver takes pages, perhaps of d2, too
+        b.settle(size)
+    t.note('by pages, %d MiB left: %s', size // MIB, _eject(g, 'd2', daemon))
+    t.true(not _source(g).get('reason', '').endswith('is done'), 'the source: %s' % _source(g))
+    g.link.wait(lambda: total - 2 * dimm - g.meminfo('MemTotal') == boot - b.actual(), 60,
+                "QEMU's figure to be what the guest lacks", lambda: 'it has %.2f MiB; %s' % (b.actual() / MIB, _source(g)))
+    t.equal(work.end()[1], 0, 'bad pages')
+    t.equal(g.vmstat()['oom_kill'], 0, 'processes killed')
+    t.equal(isolated_blocks(g), 0, 'isolated pageblocks')
+
+
+def _plan(g, dimm):
+    """What the daemon says of a plan for a DIMM."""
+    return json.loads(g.run(['memunplugctl', 'plan', 'PNP0C80:0%d' % (int(dimm[1:]) - 1), '--json=short']).out).get(
+        'reason', '')
+
+
+def _eject(g, dimm, daemon):
+    """The hypervisor takes a DIMM away: a sentence about it."""
+    eject = Eject(g, dimm, measure=False)
+    try:
+        eject.wait_deleted()
+    except GuestError as e:
+        raise GuestError('%s; log: %s' % (e, daemon.err[-3000:])) from e
+    return '%s after %.1f s' % (dimm, eject.seconds)
 
 
 def _wait_source(g, text, timeout=90):
