@@ -161,21 +161,23 @@ static void health_changed(OperationCall *call) {
                                           : now;
 }
 
-/* All lines; before them the devices of which a source may have something to say. */
+/* All lines; then the devices of which a source may have something to say, with a look into them. */
 static void health_tell(OperationCall *call) {
+        Queue *queue = call->context->queue;
         const GuardPolicy *policy;
         const BlockTable *table;
-        int r = queue_table(call->context->queue, &table, &policy);
+        int r = queue_blocks(queue, &table, &policy);
 
         call->health_at = UINT64_MAX;
         call->health_told_at = operation_now(call);
+        if (tell(call, "health", "health", operation_health(call->context, r < 0 ? NULL : table, r)) < 0)
+                return;
+        if (r >= 0)
+                r = queue_table(queue, &table, &policy);
         for (size_t i = 0; r >= 0 && i < table->n_devices && !call->over; i++)
                 if (table->devices[i].target_known)
                         (void) tell(call, "device", "device",
                                     operation_device(call->context, table, &table->devices[i], policy));
-        if (!call->over)
-                (void) tell(call, "health", "health",
-                            operation_health(call->context, r < 0 ? NULL : table, r));
 }
 
 static void monitor_arm(OperationCall *call) {

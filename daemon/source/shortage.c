@@ -149,7 +149,7 @@ static int look_at_all(const Look *look, Shortage *shortage) {
 }
 
 int shortage_look(Engine *engine, const BlockTable *table, const GuardPolicy *policy, const Device *device,
-                  Shortage *ret) {
+                  bool whole, Shortage *ret) {
         CLEANUP(look_clear) Look look = { engine, table, policy, device, NULL, NULL, 0 };
         CLEANUP(shortage_clear) Shortage shortage = {
                 .requested_bytes = device->requested_bytes,
@@ -168,7 +168,7 @@ int shortage_look(Engine *engine, const BlockTable *table, const GuardPolicy *po
         r = obstacle_look(engine, table, look.blocks, look.n, look.keep, &shortage.obstacle);
         if (r >= 0 && !shortage.obstacle.known)
                 r = -EOPNOTSUPP;
-        if (r >= 0 && device->plugged_bytes > device->requested_bytes)
+        if (r >= 0 && whole && device->plugged_bytes > device->requested_bytes)
                 r = look_at_all(&look, &shortage);
         if (r < 0)
                 return r;

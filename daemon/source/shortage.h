@@ -16,9 +16,10 @@ typedef struct Shortage {
         size_t n_ready;
 } Shortage;
 
-/* -EOPNOTSUPP without the module, -EINTR and -ENOMEM. */
+/* whole: also what is clear and ready, which costs as much again. -EOPNOTSUPP without the module, -EINTR and
+ * -ENOMEM. */
 int shortage_look(Engine *engine, const BlockTable *table, const GuardPolicy *policy, const Device *device,
-                  Shortage *ret);
+                  bool whole, Shortage *ret);
 void shortage_clear(Shortage *shortage);
 /* "requested 0B, plugged 300M for 5min, because ...", to be freed; NULL: memory is short. */
 char *shortage_sentence(const Shortage *shortage, uint64_t block_size, uint64_t usec);

@@ -327,7 +327,9 @@ static void look_at_device(VirtioMemSource *source, const BlockTable *table, con
                 unmet = add_unmet(source, device->name, now);
         if (!unmet)
                 return;
-        r = shortage_look(source->engine, table, policy, device, &shortage);
+        /* While its driver gets on nothing is done for it: what could be is of no interest yet. */
+        r = shortage_look(source->engine, table, policy, device, now - unmet->changed_at >= SETTLED_USEC,
+                          &shortage);
         if (r < 0) {
                 (void) log_debug_errno(r, "Cannot look into the blocks of %s: %m", device->name);
                 return;

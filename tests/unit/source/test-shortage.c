@@ -92,7 +92,7 @@ static int teardown(void **state) {
 
 static void look(Test *t, uint64_t clear, size_t n_ready) {
         shortage_clear(&t->shortage);
-        assert_int_equal(shortage_look(&t->engine, &t->table, &t->policy, &t->device, &t->shortage), 0);
+        assert_int_equal(shortage_look(&t->engine, &t->table, &t->policy, &t->device, true, &t->shortage), 0);
         assert_int_equal(t->shortage.clear_bytes, clear);
         assert_int_equal(t->shortage.n_ready, n_ready);
 }
@@ -153,9 +153,9 @@ static void test_guarded(void **state) {
         t->blocks[0].zone = ZONE_NORMAL;
         look(t, N * BLOCK, 2); /* the driver may take them, a job does not */
         t->engine.error = -EINTR;
-        assert_int_equal(shortage_look(&t->engine, &t->table, &t->policy, &t->device, &t->shortage), -EINTR);
+        assert_int_equal(shortage_look(&t->engine, &t->table, &t->policy, &t->device, true, &t->shortage), -EINTR);
         t->engine.error = -EOPNOTSUPP;
-        assert_int_equal(shortage_look(&t->engine, &t->table, &t->policy, &t->device, &t->shortage),
+        assert_int_equal(shortage_look(&t->engine, &t->table, &t->policy, &t->device, true, &t->shortage),
                          -EOPNOTSUPP);
         assert_int_equal(t->shortage.n_ready, 2); /* untouched by failures */
 }
