@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* While jobs are under way the service holds a delay lock of logind, so that the system waits (a few seconds
- * at most, by logind's own limit) until what they took is back. Without it what is under way would be frozen
- * in the middle of it. */
+/* While jobs are under way the service holds delay locks of logind, so that the system waits (a few seconds
+ * at most, by logind's own limit) until what they took is back. Without them what is under way would be frozen
+ * in the middle of it. One lock for each way to leave: of a service that is not root's, logind takes no lock
+ * for several at once, as it asks polkit for another action then. */
 #include "front/logind.h"
 
 #include <fcntl.h>
@@ -17,14 +18,19 @@
 
 typedef enum Leaving { LEAVING_SHUTDOWN, LEAVING_SLEEP, _LEAVING_MAX } Leaving;
 
+typedef struct Lock {
+        Logind *logind;
+        sd_bus_slot *asking;
+        int fd;
+        bool refused; /* no use to ask again for these jobs */
+} Lock;
+
 struct Logind {
         sd_bus *bus;
         Queue *queue;
         QueueSlot *observer;
         sd_bus_slot *matches[_LEAVING_MAX];
-        sd_bus_slot *asking; /* for the lock */
-        int lock_fd;
-        bool refused;        /* the lock; no use to ask again for these jobs */
+        Lock locks[_LEAVING_MAX];
         bool leaving[_LEAVING_MAX];
 };
 
@@ -35,53 +41,64 @@ static bool is_leaving(const Logind *logind) {
 }
 
 static int on_lock(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Logind *logind = userdata;
+        Lock *lock = userdata;
         int fd = -1, r;
 
-        logind->asking = sd_bus_slot_unref(logind->asking);
+        lock->asking = sd_bus_slot_unref(lock->asking);
         r = sd_bus_message_is_method_error(message, NULL) ? -sd_bus_message_get_errno(message)
                                                            : sd_bus_message_read(message, "h", &fd);
         if (r < 0) {
-                logind->refused = true;
+                lock->refused = true;
                 (void) log_debug_errno(r, "No delay lock of logind, going on without: %m");
                 return 0;
         }
-        if (queue_is_working(logind->queue))
-                logind->lock_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (queue_is_working(lock->logind->queue))
+                lock->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         return 0;
 }
 
-static int ask_for_lock(Logind *logind) {
+static int ask_for_lock(Lock *lock, const char *what) {
         CLEANUP(sd_bus_message_unrefp) sd_bus_message *message = NULL;
         int r;
 
-        r = sd_bus_message_new_method_call(logind->bus, &message, LOGIND_NAME, LOGIND_PATH, LOGIND_INTERFACE,
-                                           "Inhibit");
+        r = sd_bus_message_new_method_call(lock->logind->bus, &message, LOGIND_NAME, LOGIND_PATH,
+                                           LOGIND_INTERFACE, "Inhibit");
         if (r >= 0)
                 r = sd_bus_message_set_auto_start(message, false);
         if (r >= 0)
-                r = sd_bus_message_append(message, "ssss", "shutdown:sleep", "memunplug",
-                                          "Memory is being removed", "delay");
+                r = sd_bus_message_append(message, "ssss", what, "memunplug", "Memory is being removed",
+                                          "delay");
         if (r >= 0)
-                r = sd_bus_call_async(logind->bus, &logind->asking, message, on_lock, logind, 0);
+                r = sd_bus_call_async(lock->logind->bus, &lock->asking, message, on_lock, lock, 0);
         return r;
 }
 
-/* The lock is held while something is under way, and not a moment longer. */
+static void let_go(Logind *logind) {
+        for (size_t i = 0; i < _LEAVING_MAX; i++)
+                logind->locks[i].fd = close_fd(logind->locks[i].fd);
+}
+
+/* The locks are held while something is under way, and not a moment longer. */
 static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userdata) {
+        static const char *const what[] = { [LEAVING_SHUTDOWN] = "shutdown", [LEAVING_SLEEP] = "sleep" };
         Logind *logind = userdata;
         int r;
 
         if (!queue_is_working(logind->queue)) {
-                logind->lock_fd = close_fd(logind->lock_fd);
-                logind->refused = false;
+                let_go(logind);
+                for (size_t i = 0; i < _LEAVING_MAX; i++)
+                        logind->locks[i].refused = false;
                 return;
         }
-        if (logind->lock_fd >= 0 || logind->asking || logind->refused || is_leaving(logind))
-                return;
-        r = ask_for_lock(logind);
-        if (r < 0)
-                (void) log_debug_errno(r, "Cannot ask logind for a delay lock, ignoring: %m");
+        for (size_t i = 0; i < _LEAVING_MAX && !is_leaving(logind); i++) {
+                Lock *lock = &logind->locks[i];
+
+                if (lock->fd >= 0 || lock->asking || lock->refused)
+                        continue;
+                r = ask_for_lock(lock, what[i]);
+                if (r < 0)
+                        (void) log_debug_errno(r, "Cannot ask logind for a delay lock, ignoring: %m");
+        }
 }
 
 static void tell_queue(Logind *logind) {
@@ -93,7 +110,7 @@ static void tell_queue(Logind *logind) {
                 why = "the system is about to be shut down";
         queue_hold_all(logind->queue, why);
         if (!queue_is_working(logind->queue))
-                logind->lock_fd = close_fd(logind->lock_fd);
+                let_go(logind);
 }
 
 static int on_leaving(Logind *logind, Leaving leaving, sd_bus_message *message) {
@@ -123,7 +140,8 @@ int logind_new(Logind **ret, sd_bus *bus, Queue *queue) {
 
         if (!logind)
                 return -ENOMEM;
-        logind->lock_fd = -1;
+        for (size_t i = 0; i < _LEAVING_MAX; i++)
+                logind->locks[i] = (Lock) { .logind = logind, .fd = -1 };
         logind->bus = sd_bus_ref(bus);
         logind->queue = queue;
         /* By the name of the sender: nobody else's signals get here. */
@@ -147,10 +165,11 @@ Logind *logind_free(Logind *logind) {
         if (is_leaving(logind))
                 queue_hold_all(logind->queue, NULL);
         (void) queue_slot_free(logind->observer);
-        for (size_t i = 0; i < _LEAVING_MAX; i++)
+        for (size_t i = 0; i < _LEAVING_MAX; i++) {
                 (void) sd_bus_slot_unref(logind->matches[i]);
-        (void) sd_bus_slot_unref(logind->asking);
-        (void) close_fd(logind->lock_fd);
+                (void) sd_bus_slot_unref(logind->locks[i].asking);
+        }
+        let_go(logind);
         (void) sd_bus_unref(logind->bus);
         free(logind);
         return NULL;

@@ -10,6 +10,8 @@ from machine import PATIENCE, Machine, needs, needs_module, run_tests
 jeepney = needs_module("jeepney.io.blocking", "python3-jeepney")
 
 NAME, PATH, INTERFACE = "org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager"
+# One by one: of a service that is not root's, logind takes no lock for both at once.
+LOCKS = [("Inhibit", what, "memunplug", "Memory is being removed", "delay") for what in ("shutdown", "sleep")]
 BUS_CONFIG = f"""<policy user="{os.geteuid()}"><allow own="{NAME}"/></policy>
 <policy context="default"><allow send_destination="{NAME}"/></policy>"""
 
@@ -23,7 +25,7 @@ class Login1:
     """Owns the name, hands out locks and says what it is told to."""
 
     def __init__(self, machine, refuses=False):
-        self.refuses, self.locks, self.asked, self.given = refuses, [], [], threading.Event()
+        self.refuses, self.locks, self.asked, self.given = refuses, [], [], threading.Semaphore(0)
         self.bus = jeepney.io.blocking.open_dbus_connection(machine.address, enable_fds=True)
         reply = self.bus.send_and_get_reply(jeepney.DBus().RequestName(NAME))
         assert reply.body == (1,), reply
@@ -41,28 +43,30 @@ class Login1:
 
     def answer(self, call):
         self.asked.append((call.header.fields[jeepney.HeaderFields.member], *call.body))
-        if self.refuses:
+        if self.refuses or ":" in call.body[0]:
             self.bus.send(jeepney.new_error(call, "org.freedesktop.DBus.Error.AccessDenied", "s", ("no",)))
         else:
             reading, writing = os.pipe()
             self.locks.append(reading)
             self.bus.send(jeepney.new_method_return(call, "h", (writing,)))
             os.close(writing)
-        self.given.set()
+        self.given.release()
 
-    def wait_for_call(self):
-        assert self.given.wait(PATIENCE), "no lock was asked for"
-        self.given.clear()
+    def wait_for_calls(self):
+        """One for each way to leave."""
+        for _ in LOCKS:
+            assert self.given.acquire(timeout=PATIENCE), "no lock was asked for"
 
     def wait_until_free(self):
-        """Until the last lock is let go."""
-        reading = self.locks.pop()
-        os.set_blocking(reading, True)
-        waiting = threading.Thread(target=os.read, args=(reading, 1), daemon=True)
-        waiting.start()
-        waiting.join(PATIENCE)
-        assert not waiting.is_alive(), "the lock is held"
-        os.close(reading)
+        """Until both locks are let go."""
+        while self.locks:
+            reading = self.locks.pop()
+            os.set_blocking(reading, True)
+            waiting = threading.Thread(target=os.read, args=(reading, 1), daemon=True)
+            waiting.start()
+            waiting.join(PATIENCE)
+            assert not waiting.is_alive(), "a lock is held"
+            os.close(reading)
 
     def end(self):
         self.bus.close()
@@ -98,8 +102,8 @@ def test_nobody_there(m):
 def interrupted_by(m, member, reason):
     login = Login1(m)
     number = start_job(m)
-    login.wait_for_call()
-    assert login.asked == [("Inhibit", "shutdown:sleep", "memunplug", "Memory is being removed", "delay")], login.asked
+    login.wait_for_calls()
+    assert login.asked == LOCKS, login.asked
     say(login.bus, member, True)
     m.wait_for_state(number, "cancelled")
     assert job(m, number)["reason"] == reason, job(m, number)
@@ -112,7 +116,7 @@ def interrupted_by(m, member, reason):
         if isinstance(reply, list):
             break
     m.wait_for_state(reply[0], "planning")
-    login.wait_for_call()
+    login.wait_for_calls()
     m.release_job()
     m.wait_for_state(reply[0], "done")
     login.wait_until_free()
@@ -133,11 +137,11 @@ def test_no_lock(m):
     login = Login1(m, refuses=True)
     for asked in 1, 2:
         number = start_job(m)
-        login.wait_for_call()
+        login.wait_for_calls()
         m.release_job()
         m.wait_for_state(number, "done")
         bring_back(m)
-        assert len(login.asked) == asked, login.asked
+        assert len(login.asked) == asked * len(LOCKS), login.asked
     login.end()
 
 
