@@ -76,6 +76,15 @@ def test_doctor_shows_what_there_is():
     (machine.root / HOOKS / "50-db").unlink()
 
 
+def test_kernel_with_a_known_bug():
+    """Its state warns of it; with the fix there is nothing to say."""
+    for version, warned in ("6.1.119", True), ("6.1.192", False):
+        machine.put("proc/version", f"Linux version {version} (x@y)\n")
+        machine.restart()
+        health = json.loads(ctl(0, "status", "-j").out)["health"]
+        equal([f"(CVE-2023-52490): Linux {version}" in text for text in health if "CVE" in text], [True] * warned)
+
+
 def test_daemon_ends():
     equal(machine.end(), 0)
 
