@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* While jobs are under way the service holds delay locks of logind, so that the system waits (a few seconds
- * at most, by logind's own limit) until what they took is back. Without them what is under way would be frozen
- * in the middle of it. One lock for each way to leave: of a service that is not root's, logind takes no lock
- * for several at once, as it asks polkit for another action then. */
+/* While jobs are under way the service holds delay locks of logind, so that the system waits (for a few
+ * seconds at most, by logind's own limit) until what they took is back. Without them what is under way would
+ * be frozen in the middle of it. One lock for each way to leave: of a service that is not root's, logind
+ * takes no lock for several at once, as it asks polkit for another action then. */
 #include "front/logind.h"
 
 #include <fcntl.h>
