@@ -18,7 +18,7 @@ def _guest(t):
         for _ in range(2):
             g.add_dimm('512M')
         g.check('insmod /lib/modules/$(uname -r)/updates/memunplug.ko')
-    return t.shared('kmod', prepare, memory='1536M', limit=400 + STORM_SECONDS)
+    return t.shared('kmod', prepare, memory='1536M', limit=900 + STORM_SECONDS)
 
 
 STORM_SECONDS = int(os.environ.get('MEMUNPLUG_STORM_SECONDS', '8'))
@@ -27,7 +27,7 @@ STORM_SECONDS = int(os.environ.get('MEMUNPLUG_STORM_SECONDS', '8'))
 def _part(t, part, seconds=0):
     g = _guest(t)
     t.true('kmod_test' not in BROKEN, BROKEN.get('kmod_test'))
-    r = g.run(['env', 'MEMUNPLUG_STORM_SECONDS=%d' % seconds, 'kmod_test', part], 180 + seconds)
+    r = g.run(['env', 'MEMUNPLUG_STORM_SECONDS=%d' % seconds, 'kmod_test', part], 480 + seconds)
     passed = len(re.findall(r'^ok ', r.out, re.M))
     failed = re.findall(r'^not ok .*', r.out, re.M)
     t.note('%d cases of kmod_test %s, %d failed', passed + len(failed), part, len(failed))
