@@ -28,7 +28,7 @@ def _guest(t):
         start, size = g.dimms()['d1']
         g.blocks = list(range(start >> 27, (start + size) >> 27))
         g.daemon = g.start_daemon()
-    return t.shared('kinds', prepare, memory='1G', trixie=True, limit=240)
+    return t.shared('kinds', prepare, memory='1G', trixie=True, limit=600)
 
 
 def _unplug(t, g):
