@@ -274,17 +274,28 @@ static int on_invalidated(sd_bus_message *message, void *userdata, sd_bus_error 
         return 0;
 }
 
-static void test_health_changes(void **state) {
-        Bus *bus = *state;
+static void tell_often(Bus *bus, QueueEvent event) {
+        for (unsigned i = 0; i < 100; i++)
+                fake_tell(bus->fake, event, NULL);
+}
+
+/* A client that counts changed properties, when many events at once have told it of some. */
+static sd_bus *client_told(Bus *bus, QueueEvent event, sd_bus_message_handler_t handler, unsigned *n) {
         sd_bus *client = client_new(bus, geteuid());
-        unsigned n = 0;
 
         assert_true(sd_bus_match_signal(client, NULL, "org.memunplug1", PATH,
-                                        "org.freedesktop.DBus.Properties", "PropertiesChanged", on_invalidated,
-                                        &n) >= 0);
-        for (unsigned i = 0; i < 100; i++)
-                fake_tell(bus->fake, QUEUE_HEALTH_CHANGED, NULL);
-        bus_run_until(bus, &n);
+                                        "org.freedesktop.DBus.Properties", "PropertiesChanged", handler,
+                                        n) >= 0);
+        tell_often(bus, event);
+        bus_run_until(bus, n);
+        return client;
+}
+
+static void test_health_changes(void **state) {
+        Bus *bus = *state;
+        unsigned n = 0;
+        sd_bus *client = client_told(bus, QUEUE_HEALTH_CHANGED, on_invalidated, &n);
+
         bus_run_for(bus, 600000);
         assert_int_equal(n, 1);
         sd_bus_close_unref(client);
@@ -292,17 +303,10 @@ static void test_health_changes(void **state) {
 
 static void test_memory_changes(void **state) {
         Bus *bus = *state;
-        sd_bus *client = client_new(bus, geteuid());
         unsigned n = 0;
+        sd_bus *client = client_told(bus, QUEUE_BLOCK_CHANGED, on_changed, &n);
 
-        assert_true(sd_bus_match_signal(client, NULL, "org.memunplug1", PATH,
-                                        "org.freedesktop.DBus.Properties", "PropertiesChanged", on_changed,
-                                        &n) >= 0);
-        for (unsigned i = 0; i < 100; i++)
-                fake_tell(bus->fake, QUEUE_BLOCK_CHANGED, NULL);
-        bus_run_until(bus, &n);
-        for (unsigned i = 0; i < 100; i++)
-                fake_tell(bus->fake, QUEUE_BLOCK_CHANGED, NULL);
+        tell_often(bus, QUEUE_BLOCK_CHANGED);
         bus_run_for(bus, 600000);
         assert_int_equal(n, 2);
         sd_bus_close_unref(client);

@@ -44,6 +44,20 @@ void fake_engine_init(Engine *engine, sd_event *event, int root_fd) {
                 engine->used_bytes[i] = FAKE_USED_BYTES;
 }
 
+void fake_machine_begin(Tree *tree, sd_event **event, Engine *engine) {
+        int r;
+
+        tree_make(tree, 2);
+        r = sd_event_new(event);
+        assert(r >= 0);
+        fake_engine_init(engine, *event, tree->fd);
+}
+
+void fake_machine_end(Tree *tree, sd_event *event) {
+        (void) sd_event_unref(event);
+        tree_remove(tree);
+}
+
 static void set_state(Engine *engine, uint32_t block, const char *state) {
         char path[128];
 

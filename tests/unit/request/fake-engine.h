@@ -5,6 +5,7 @@
 
 #include "engine/engine.h"
 #include "engine/owners.h"
+#include "tree.h"
 
 #define FAKE_OWNER_PID 4711
 
@@ -43,6 +44,9 @@ struct Engine {
 };
 
 void fake_engine_init(Engine *engine, sd_event *event, int root_fd);
+/* A tree of two DIMMs, a loop, and the engine for them; or the end of the first two. */
+void fake_machine_begin(Tree *tree, sd_event **event, Engine *engine);
+void fake_machine_end(Tree *tree, sd_event *event);
 /* Stuck workers come back, having taken their blocks after all. */
 void fake_engine_release(Engine *engine);
 /* Lets the oldest held operation go on to its end. */

@@ -84,9 +84,7 @@ static int set_up(void **state) {
         QueuePolicy policy = { .guard.keep_free_bytes = 64ULL << 20, .deadline_usec = 60000000 };
 
         assert_non_null(world);
-        tree_make(&world->tree, 2);
-        assert_true(sd_event_new(&world->event) >= 0);
-        fake_engine_init(&world->engine, world->event, world->tree.fd);
+        fake_machine_begin(&world->tree, &world->event, &world->engine);
         assert_int_equal(hooks_new(&world->hooks, world->event, world->tree.fd, geteuid()), 0);
         policy.hooks = world->hooks;
         assert_int_equal(queue_new(&world->queue, world->event, world->tree.fd, &world->engine,
@@ -101,8 +99,7 @@ static int tear_down(void **state) {
 
         (void) queue_free(world->queue);
         (void) hooks_free(world->hooks);
-        (void) sd_event_unref(world->event);
-        tree_remove(&world->tree);
+        fake_machine_end(&world->tree, world->event);
         free(world);
         return 0;
 }

@@ -29,9 +29,7 @@ static int set_up(void **state) {
         World *world = calloc(1, sizeof(*world));
 
         assert_non_null(world);
-        tree_make(&world->tree, 2);
-        assert_true(sd_event_new(&world->event) >= 0);
-        fake_engine_init(&world->engine, world->event, world->tree.fd);
+        fake_machine_begin(&world->tree, &world->event, &world->engine);
         assert_int_equal(queue_new(&world->queue, world->event, world->tree.fd, &world->engine,
                                    /* journal= */ NULL, &(QueuePolicy) { .deadline_usec = 60000000 }), 0);
         assert_int_equal(onlining_new(&world->onlining, world->event, &world->engine, world->queue), 0);
@@ -44,8 +42,7 @@ static int tear_down(void **state) {
 
         (void) onlining_free(world->onlining);
         (void) queue_free(world->queue);
-        (void) sd_event_unref(world->event);
-        tree_remove(&world->tree);
+        fake_machine_end(&world->tree, world->event);
         free(world);
         return 0;
 }

@@ -94,9 +94,7 @@ static int set_up(void **state) {
         World *world = calloc(1, sizeof(*world));
 
         assert_non_null(world);
-        tree_make(&world->tree, 2);
-        assert_true(sd_event_new(&world->event) >= 0);
-        fake_engine_init(&world->engine, world->event, world->tree.fd);
+        fake_machine_begin(&world->tree, &world->event, &world->engine);
         world->policy = (QueuePolicy) { .guard.keep_free_bytes = RESERVE, .deadline_usec = 60000000 };
         assert_int_equal(queue_new(&world->queue, world->event, world->tree.fd, &world->engine, NULL,
                                    &world->policy), 0);
@@ -112,8 +110,7 @@ static int tear_down(void **state) {
         World *world = *state;
 
         (void) queue_free(world->queue);
-        (void) sd_event_unref(world->event);
-        tree_remove(&world->tree);
+        fake_machine_end(&world->tree, world->event);
         free(world);
         return 0;
 }

@@ -69,11 +69,9 @@ static int set_up(void **state) {
         World *world = calloc(1, sizeof(*world));
 
         assert_non_null(world);
-        tree_make(&world->tree, 2);
-        assert_true(sd_event_new(&world->event) >= 0);
+        fake_machine_begin(&world->tree, &world->event, &world->engine);
         world->state_fd = openat(world->tree.fd, "state", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(world->state_fd >= 0);
-        fake_engine_init(&world->engine, world->event, world->tree.fd);
         world->policy = (QueuePolicy){ .guard.keep_free_bytes = 64ULL << 20,
                                        .deadline_usec = 60000000,
                                        .retries = 2,
@@ -88,8 +86,7 @@ static int tear_down(void **state) {
 
         close_queue(world);
         (void) close(world->state_fd);
-        (void) sd_event_unref(world->event);
-        tree_remove(&world->tree);
+        fake_machine_end(&world->tree, world->event);
         free(world);
         return 0;
 }

@@ -30,9 +30,7 @@ static int set_up(void **state) {
         World *world = calloc(1, sizeof(*world));
 
         assert_non_null(world);
-        tree_make(&world->tree, 2);
-        assert_true(sd_event_new(&world->event) >= 0);
-        fake_engine_init(&world->engine, world->event, world->tree.fd);
+        fake_machine_begin(&world->tree, &world->event, &world->engine);
         world->engine.target = DEVICE;
         world->engine.requested_bytes = world->engine.plugged_bytes = TREE_DIMM_BLOCKS * TREE_BLOCK_SIZE;
         assert_int_equal(queue_new(&world->queue, world->event, world->tree.fd, &world->engine,
@@ -48,8 +46,7 @@ static int tear_down(void **state) {
 
         (void) virtio_mem_source_free(world->source);
         (void) queue_free(world->queue);
-        (void) sd_event_unref(world->event);
-        tree_remove(&world->tree);
+        fake_machine_end(&world->tree, world->event);
         free(world);
         return 0;
 }
