@@ -2,6 +2,7 @@
 /* Plans of what goes: by size, by node, by list, by device. The verdicts are guard.c's, the order of choice
  * is plan-choose.c's. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,32 @@ static int consider(Planner *p, const Block *block) {
                 return refuse_block(p, block);
         p->picked[p->n_picked++] = (size_t) (block - p->table->blocks);
         return 0;
+}
+
+/* What another driver put there is its to give back, when the hypervisor asks it to. Who wants it offline
+ * all the same names its device or its blocks. */
+static bool is_left_to_driver(const BlockTable *table, const Block *block) {
+        DeviceKind kind;
+
+        if (block->device >= table->n_devices)
+                return false;
+        kind = table->devices[block->device].kind;
+        return kind == DEVICE_VIRTIO_MEM || kind == DEVICE_DAX;
+}
+
+static int leave_to_driver(Planner *p, const Block *block) {
+        char *reason;
+
+        if (!may_go(guard_verdict(block, p->policy)))
+                return refuse_block(p, block);
+        p->count[VERDICT_GUARDED]++;
+        p->n_refused++;
+        if (p->plan->n_refused >= PLAN_REFUSALS_MAX)
+                return 0;
+        if (asprintf(&reason, "left to the driver of %s, which put it there; it can be asked for by name",
+                     block_device_name(p->table, block)) < 0)
+                return -ENOMEM;
+        return planner_add_refusal(p, block, NULL, VERDICT_GUARDED, reason);
 }
 
 /* How many of those picked there is room for, the best of them first in place: *ret. removal: all of
@@ -83,10 +110,12 @@ static int fit_into_room(Planner *p) {
 /* All that may go, of the demand's node if it names one. */
 static int pick_all(Planner *p) {
         for (size_t i = 0; i < p->table->n_blocks; i++) {
-                int r = 0;
+                const Block *block = &p->table->blocks[i];
+                int r;
 
-                if (planner_may_take(p->demand, &p->table->blocks[i]))
-                        r = consider(p, &p->table->blocks[i]);
+                if (!planner_may_take(p->demand, block))
+                        continue;
+                r = is_left_to_driver(p->table, block) ? leave_to_driver(p, block) : consider(p, block);
                 if (r < 0)
                         return r;
         }
@@ -217,7 +246,7 @@ static bool demand_wants(const BlockTable *table, const Demand *demand, const Bl
 
         if (demand->device[0])
                 return name && strcmp(name, demand->device) == 0;
-        return demand->n_blocks == 0 && planner_may_take(demand, block);
+        return demand->n_blocks == 0 && planner_may_take(demand, block) && !is_left_to_driver(table, block);
 }
 
 void plan_wants(const BlockTable *table, const Demand *demand, const GuardPolicy *policy, bool *ret) {

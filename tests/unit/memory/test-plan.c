@@ -342,6 +342,47 @@ static void test_device_that_stays(void **state) {
         block_table_free(table);
 }
 
+/* Blocks 42 and 43 are a driver's: not by size or node, but by name. */
+static void check_drivers(DeviceKind kind, Demand demand, PlanOutcome outcome, const char *steps,
+                          size_t n_refused) {
+        GuardPolicy policy = { .keep_free_bytes = 0 };
+        BlockTable *table = table_new("mm|FF", 40);
+        bool wanted[4];
+        char got[64] = "";
+        size_t used = 0;
+        Plan *plan;
+
+        table->devices[1].kind = kind;
+        table_set_nodes(table);
+        assert_int_equal(plan_make(table, &demand, &policy, &plenty, &plan), 0);
+        assert_int_equal(plan->outcome, outcome);
+        for (size_t i = 0; i < plan->n_steps; i++)
+                used += (size_t) snprintf(got + used, sizeof(got) - used, "%u ", plan->steps[i].block);
+        assert_string_equal(got, steps);
+        assert_int_equal(plan->n_refused, n_refused);
+        if (n_refused > 0)
+                assert_string_equal(plan->refused[0].reason,
+                                    "left to the driver of PNP0C80:01, which put it there; it can be asked "
+                                    "for by name");
+        plan_wants(table, &demand, &policy, wanted);
+        assert_int_equal(wanted[3], strstr(steps, "43") != NULL);
+        plan_free(plan);
+        block_table_free(table);
+}
+
+static void test_left_to_driver(void **state) {
+        static const DeviceKind drivers[] = { DEVICE_VIRTIO_MEM, DEVICE_DAX };
+
+        for (size_t i = 0; i < 2; i++) {
+                check_drivers(drivers[i], size(2), PLAN_FEASIBLE, "41 40 ", 0);
+                check_drivers(drivers[i], size(3), PLAN_TOO_LITTLE, "41 40 ", 2);
+                check_drivers(drivers[i], of_node((Demand) {}, 1), PLAN_REFUSED, "", 2);
+                check_drivers(drivers[i], BLOCKS(43), PLAN_FEASIBLE, "43 ", 0);
+                check_drivers(drivers[i], device("PNP0C80:01"), PLAN_FEASIBLE, "43 42 ", 0);
+        }
+        check_drivers(DEVICE_BOOT, size(2), PLAN_FEASIBLE, "43 42 ", 0);
+}
+
 static void test_replug(void **state) {
         Plan *plan;
 
@@ -440,6 +481,7 @@ int main(void) {
                 cmocka_unit_test(test_device),        cmocka_unit_test(test_device_that_stays),
                 cmocka_unit_test(test_replug),        cmocka_unit_test(test_busy),
                 cmocka_unit_test(test_many_refusals), cmocka_unit_test(test_wants),
+                cmocka_unit_test(test_left_to_driver),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
