@@ -52,10 +52,14 @@ static void test_choices(void **state) {
         assert_true(policy.ask[SOURCE_ACPI]);
         assert_false(policy.ask[SOURCE_OPERATOR]);
 
-        config = (Config) { .order = CONFIG_ORDER_HIGHEST, .source_acpi = CONFIG_SOURCE_YES };
+        assert_false(policy.ask[SOURCE_BALLOON]);
+
+        config = (Config) { .order = CONFIG_ORDER_HIGHEST, .source_acpi = CONFIG_SOURCE_YES,
+                            .source_balloon = CONFIG_SOURCE_ASK };
         policy = policy_from_config(&config, NULL);
         assert_int_equal(policy.guard.order, PLAN_ORDER_HIGHEST);
         assert_false(policy.ask[SOURCE_ACPI]);
+        assert_true(policy.ask[SOURCE_BALLOON]);
 }
 
 int main(void) {
