@@ -4,15 +4,17 @@
 # the hypervisor. What systemd makes of the units is in test_systemd.py.
 
 import re
+import signal
 import time
 
 import system
 from cases import kernels
-from scenario import MIB, OST_OK, Eject, Workload, blocks, isolated_blocks, jobs, varlink, wait_all_online
+from scenario import MIB, OST_OK, CallError, Eject, Workload, blocks, isolated_blocks, jobs, varlink, wait_all_online
 from standing import StandingJob
 
 EXPOSURE = 1.6
 WATCHDOG = 10                                   # seconds, for the test; the unit has more
+SHUTTING_DOWN = 'the system is about to be shut down'
 STRIKES = ('KILL', 'SEGV', 'STOP')
 STATE = ('/var/lib/memunplug', '/run/memunplug', '/etc/memunplug', '/run/varlink/registry/org.memunplug')
 
@@ -146,7 +148,7 @@ def test_purge(t):
     t.equal(varlink(g, 'GetStatus')['engine'], 'kmod', 'engine when it is there again')
 
 
-@kernels('6.1', '6.12')
+@kernels('6.12')
 def test_poweroff(t):
     """the machine is switched off in mid-job: it is off in time, and the job had ended before"""
     g = _guest(t)
@@ -156,3 +158,48 @@ def test_poweroff(t):
     g.wait_event('SHUTDOWN', 120, since, lambda d: d.get('guest'))
     t.note('off after %.1f s', time.monotonic() - begin)
     t.equal(job.told(), 'cancelled', 'what the waiting client heard')
+
+
+# A lock of our own makes logind's delay as long as the looking takes; --list names who has locks.
+LOGIND_CONF = '/etc/systemd/logind.conf.d/50-test.conf'
+LOCK = ['systemd-inhibit', '--what=shutdown', '--mode=delay', '--who=test', '--why=looks', 'sh', '-c',
+        'echo held; sleep 600']
+POWER_OFF = ['busctl', 'call', 'org.freedesktop.login1', '/org/freedesktop/login1', 'org.freedesktop.login1.Manager',
+             'PowerOff', 'b', 'false']
+
+
+def _wait_lock(g, there):
+    """Until logind has a lock of the service's, or none."""
+    g.check('timeout 50 sh -c "%s systemd-inhibit --list --no-pager | grep -q memunplug; do sleep 0.2; done"'
+            % ('until' if there else 'while'), 60)
+
+
+@kernels('6.1')
+def test_logind(t):
+    """logind switches the machine off in mid-job: the job ends, its blocks come back, no other starts; then it is off"""
+    g = _guest(t)
+    g.put(LOGIND_CONF, '[Login]\nInhibitDelayMaxSec=200\n', 0o644)
+    g.check('systemctl restart systemd-logind.service', 90)
+    lock = g.spawn(LOCK)
+    lock.wait_line('^held')
+    before = blocks(g)
+    _wait_lock(g, False)
+    job = StandingJob(g, 'd2')
+    _wait_lock(g, True)
+    since, begin = g.mark(), time.monotonic()
+    g.check(POWER_OFF)
+    job.process.wait(60)
+    t.equal((job.record()['state'], job.record()['reason'], job.told()), ('cancelled', SHUTTING_DOWN, 'cancelled'),
+            'record, and what the waiting client heard')
+    wait_all_online(g, 50)
+    t.equal(blocks(g), before, 'blocks while the machine goes down')
+    _wait_lock(g, False)
+    try:
+        varlink(g, 'Unplug', {'sizeBytes': 128 * MIB})
+    except CallError as error:
+        t.true(SHUTTING_DOWN in str(error), 'the refusal: %s' % error)
+    else:
+        t.fail('a job is accepted while the machine goes down')
+    lock.signal(signal.SIGTERM)
+    g.wait_event('SHUTDOWN', 120, since, lambda d: d.get('guest'))
+    t.note('off after %.1f s', time.monotonic() - begin)
