@@ -20,7 +20,7 @@ import product
 
 RUNS = 1000000
 SEED = int(os.environ.get('MEMUNPLUG_FUZZ_SEED', '1'))  # fixed: the same sources try the same inputs; 0: other ones
-SLICE_SECONDS = 540             # all together; a target that is cut off for it says so
+SLICE_SECONDS = 420             # all together; a target that is cut off for it says so
 LEAST_SECONDS = 30              # but each has so much
 FLOOR = RUNS // 10              # fewer than these before the cap: too slow to mean anything
 # Only the order; others follow.
