@@ -27,5 +27,16 @@ static inline bool job_takes_memory(const Job *job) {
         return job->kind == DEMAND_UNPLUG && !job->unconfirmed && !job_state_is_final(job->state);
 }
 
+/* Has another source than this one a job that does? */
+static inline bool queue_others_take(const Queue *queue, Source source) {
+        for (size_t i = 0; i < queue_n_jobs(queue); i++) {
+                const Job *job = queue_job_at(queue, i);
+
+                if (job_takes_memory(job) && job->source != source)
+                        return true;
+        }
+        return false;
+}
+
 /* Borrowed; NULL: there is none. */
 void queue_set_lender(Queue *queue, const QueueLender *lender);

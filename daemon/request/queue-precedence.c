@@ -24,18 +24,6 @@ static bool is_of_lender(const Queue *queue, Source source) {
         return queue->lender && source == queue->lender->source;
 }
 
-static bool is_anothers(const Queue *queue, const Job *job) {
-        return job_takes_memory(job) && !is_of_lender(queue, job->source);
-}
-
-/* Are others' jobs under way that take memory? */
-static bool others_take(const Queue *queue) {
-        for (size_t i = 0; i < queue->requests.n; i++)
-                if (is_anothers(queue, request_job(queue->requests.items[i])))
-                        return true;
-        return false;
-}
-
 /* The lender's own job that takes memory, or NULL. */
 static Request *lenders_job(const Queue *queue) {
         for (size_t i = 0; i < queue->requests.n; i++) {
@@ -62,7 +50,7 @@ bool queue_must_wait(Queue *queue, const Request *request) {
         if (!job_takes_memory(job))
                 return false;
         if (is_of_lender(queue, job->source))
-                return others_take(queue);
+                return queue_others_take(queue, job->source);
         before = lenders_job(queue);
         if (before)
                 interrupt(before);
@@ -126,6 +114,8 @@ int queue_borrow(Queue *queue, const Demand *demand, Plan **plan) {
 }
 
 void queue_make_way(const Queue *queue, const Request *request, const Plan *plan) {
-        if (queue->lender && is_anothers(queue, request_job(request)))
+        const Job *job = request_job(request);
+
+        if (queue->lender && job_takes_memory(job) && !is_of_lender(queue, job->source))
                 queue->lender->make_way(plan, queue->lender->userdata);
 }

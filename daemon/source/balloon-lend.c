@@ -13,16 +13,6 @@
 /* More than is asked for: not all that is free can be used for all. */
 #define SPARE_BYTES (UINT64_C(8) << 20)
 
-static bool others_take(const Queue *queue) {
-        for (size_t i = 0; i < queue_n_jobs(queue); i++) {
-                const Job *job = queue_job_at(queue, i);
-
-                if (job_takes_memory(job) && job->source != SOURCE_BALLOON)
-                        return true;
-        }
-        return false;
-}
-
 /* From the driver, what is held of a range and besides: bytes that came back. It takes none from then on. */
 static uint64_t release(BalloonSource *source, uint64_t start, uint64_t size, uint64_t bytes) {
         int r = source->device->release(source->fd, start, size, &bytes);
@@ -91,7 +81,7 @@ void balloon_lend_begin(BalloonSource *source) {
 }
 
 void balloon_lend_look(BalloonSource *source) {
-        bool yields = others_take(source->queue);
+        bool yields = queue_others_take(source->queue, SOURCE_BALLOON);
 
         if (yields == source->yields)
                 return;
