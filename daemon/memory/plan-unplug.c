@@ -10,14 +10,19 @@
 #include "memory/planner.h"
 #include "util/cleanup.h"
 
+/* Is there room for a sentence about it? Else it is only counted: sentences are dear. */
+static bool count_refused(Planner *p, Verdict verdict) {
+        p->count[verdict]++;
+        p->n_refused++;
+        return p->plan->n_refused < PLAN_REFUSALS_MAX;
+}
+
 static int refuse_block(Planner *p, const Block *block) {
         Verdict verdict = guard_verdict(block, p->policy);
         char *reason;
         int r;
 
-        p->count[verdict]++;
-        p->n_refused++;
-        if (p->plan->n_refused >= PLAN_REFUSALS_MAX) /* counted only: sentences are dear */
+        if (!count_refused(p, verdict))
                 return 0;
         r = guard_block(p->table, block, p->policy, &verdict, &reason);
         return r < 0 ? r : planner_add_refusal(p, block, NULL, verdict, reason);
@@ -50,9 +55,7 @@ static int leave_to_driver(Planner *p, const Block *block) {
 
         if (!may_go(guard_verdict(block, p->policy)))
                 return refuse_block(p, block);
-        p->count[VERDICT_GUARDED]++;
-        p->n_refused++;
-        if (p->plan->n_refused >= PLAN_REFUSALS_MAX)
+        if (!count_refused(p, VERDICT_GUARDED))
                 return 0;
         if (asprintf(&reason, "left to the driver of %s, which put it there; it can be asked for by name",
                      block_device_name(p->table, block)) < 0)
