@@ -161,7 +161,14 @@ static void health_changed(OperationCall *call) {
                                           : now;
 }
 
-/* All lines; then the devices of which a source may have something to say, with a look into them. */
+static bool has_targets(const BlockTable *table) {
+        for (size_t i = 0; i < table->n_devices; i++)
+                if (table->devices[i].target_known)
+                        return true;
+        return false;
+}
+
+/* All lines; then the devices of which a source may have something to say, if any, with a look into them. */
 static void health_tell(OperationCall *call) {
         Queue *queue = call->context->queue;
         const GuardPolicy *policy;
@@ -172,8 +179,9 @@ static void health_tell(OperationCall *call) {
         call->health_told_at = operation_now(call);
         if (tell(call, "health", "health", operation_health(call->context, r < 0 ? NULL : table, r)) < 0)
                 return;
-        if (r >= 0)
-                r = queue_table(queue, &table, &policy);
+        if (r < 0 || !has_targets(table)) /* to look into all memory is dear */
+                return;
+        r = queue_table(queue, &table, &policy);
         for (size_t i = 0; r >= 0 && i < table->n_devices && !call->over; i++)
                 if (table->devices[i].target_known)
                         (void) tell(call, "device", "device",
