@@ -11,7 +11,7 @@ import tempfile
 
 import hostside
 from cases import kernels
-from scenario import FINAL, Eject, Workload, blocks, varlink
+from scenario import FINAL, Eject, Workload, blocks, configure, varlink
 
 IDLE_SECONDS = 10
 STATUS = 'org.memunplug.GetStatus'
@@ -138,19 +138,16 @@ def test_policy(t):
     g, host = _boot(t)
     unplug = ['varlinkctl', 'call', hostside.PAGE_SOCKET, 'org.memunplug.Unplug', '{"sizeBytes":134217728}']
 
-    def configure(word):
-        g.put('/etc/memunplug/memunplugd.conf.d/60-test.conf', '[Sources]\nVirtioSerial=%s\n' % word, 0o644)
-        seen = len(g.daemon.notes)
-        g.daemon.signal(signal.SIGHUP)
-        g.link.wait(lambda: any('READY=1' in n for n in g.daemon.notes[seen:]), 20, 'the end of the reload')
-    configure('read')
+    def serial(word):
+        configure(g, g.daemon, '[Sources]\nVirtioSerial=%s\n' % word)
+    serial('read')
     t.true('feasible' in host.call('Plan', {'sizeBytes': 128 << 20}), 'no plan')
     for method in ('Unplug', 'Replug'):
         rc, _, said = host.run([*unplug[:3], 'org.memunplug.' + method, unplug[4]])
         t.true(rc and 'PermissionDenied' in said, '%s with read: %s' % (method, said))
-    configure('no')
+    serial('no')
     t.true('hypervisorChannel' not in varlink(g, 'GetStatus'), 'a channel with no')
-    configure('unplug')
+    serial('unplug')
     before = blocks(g)
     job = host.call('Unplug', {'sizeBytes': 128 << 20}, more=True)[-1]['job']
     t.equal((job['state'], job['source'], job['caller']), ('done', 'operator', 'hypervisor'), 'job')
