@@ -43,6 +43,8 @@ typedef struct GuardPolicy {
         size_t n_protected_nodes;
         const uint32_t *busy_blocks;    /* part of jobs under way or set aside; sorted */
         size_t n_busy;
+        const uint32_t *lent_blocks;    /* the hypervisor's: they come back by name only; sorted */
+        size_t n_lent;
         const GuardFailure *failures;   /* sorted by block */
         size_t n_failures;
         bool try_kernel_zones;          /* also blocks outside ZONE_MOVABLE */

@@ -22,9 +22,7 @@ static const char *replug_obstacle(const Planner *p, const Block *block, Verdict
         return NULL;
 }
 
-static int consider_back(Planner *p, const Block *block) {
-        Verdict verdict;
-        const char *obstacle = replug_obstacle(p, block, &verdict);
+static int consider(Planner *p, const Block *block, const char *obstacle, Verdict verdict) {
         char *reason;
 
         if (!obstacle) {
@@ -40,6 +38,20 @@ static int consider_back(Planner *p, const Block *block) {
         return planner_add_refusal(p, block, NULL, verdict, reason);
 }
 
+static int consider_back(Planner *p, const Block *block) {
+        Verdict verdict;
+        const char *obstacle = replug_obstacle(p, block, &verdict);
+
+        return consider(p, block, obstacle, verdict);
+}
+
+/* Whichever block will do: not one that somebody would only have to take again. */
+static int consider_any(Planner *p, const Block *block) {
+        if (index_list_contains(p->policy->lent_blocks, p->policy->n_lent, block->index))
+                return consider(p, block, "given to the hypervisor by the balloon", VERDICT_OFFLINE);
+        return consider_back(p, block);
+}
+
 static int by_size(Planner *p) {
         size_t want;
         int r;
@@ -52,13 +64,17 @@ static int by_size(Planner *p) {
 
                 if (block->state != BLOCK_OFFLINE || !planner_may_take(p->demand, block))
                         continue;
-                r = consider_back(p, block);
+                r = consider_any(p, block);
                 if (r < 0)
                         return r;
         }
         if (p->n_picked < want) {
                 r = planner_end_too_little(p, want * p->table->block_size,
                                            p->n_picked * p->table->block_size);
+                if (r >= 0 && p->policy->n_lent > 0)
+                        r = planner_end(p, p->plan->outcome,
+                                        "%s; what the hypervisor has by the balloon comes back by name only",
+                                        p->plan->reason);
                 if (r >= 0 && p->n_picked > 0 && p->demand->allow_partial)
                         p->plan->outcome = PLAN_FEASIBLE;
                 return r;
@@ -73,7 +89,7 @@ static int by_node(Planner *p) {
                 int r = 0;
 
                 if (block->state == BLOCK_OFFLINE && planner_may_take(p->demand, block))
-                        r = consider_back(p, block);
+                        r = consider_any(p, block);
                 if (r < 0)
                         return r;
         }

@@ -17,6 +17,8 @@ typedef struct QueueLender {
         uint64_t (*can_lend)(const Plan *plan, void *userdata);
         /* So many more bytes are needed, and what is held in the plan's blocks. Takes nothing meanwhile. */
         LendResult (*lend)(const Plan *plan, uint64_t bytes, void *userdata);
+        /* The blocks that it has, sorted, to be freed: nobody brings them back who does not name them. */
+        int (*lent_blocks)(uint32_t **ret, uint32_t *ret_n, void *userdata);
         /* A job begins along this plan: nothing is to be held in its blocks. */
         void (*make_way)(const Plan *plan, void *userdata);
         void *userdata;

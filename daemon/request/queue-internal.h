@@ -24,6 +24,7 @@ struct Queue {
         sd_event_source *patience; /* at shutdown: for stuck workers */
         Observers observers;
         const QueueLender *lender; /* or NULL */
+        uint32_t *lent_blocks;     /* of the policy; see queue_note_lent() */
         bool shutting_down;
         const char *held_why;      /* nothing is done, because of that; or NULL */
         void (*idle)(void *userdata);
@@ -53,5 +54,7 @@ int queue_note_loan(const Queue *queue, Plan *plan);
 /* Has the lender give back what a plan is short of, and makes the plan anew. 1: that takes a while, and the
  * queue is woken; 0: it has what it can have; or a negative errno. */
 int queue_borrow(Queue *queue, const Demand *demand, Plan **plan);
+/* Whichever block will do for this demand: the policy learns which ones the lender has. */
+void queue_note_lent(Queue *queue, const Demand *demand);
 /* A request begins along its plan. */
 void queue_make_way(const Queue *queue, const Request *request, const Plan *plan);

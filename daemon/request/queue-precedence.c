@@ -113,6 +113,17 @@ int queue_borrow(Queue *queue, const Demand *demand, Plan **plan) {
         return 0;
 }
 
+void queue_note_lent(Queue *queue, const Demand *demand) {
+        GuardPolicy *policy = &queue->policy.guard;
+        uint32_t *blocks = NULL, n = 0;
+
+        if (queue->lender && demand->kind == DEMAND_REPLUG)
+                (void) queue->lender->lent_blocks(&blocks, &n, queue->lender->userdata); /* or none */
+        free(queue->lent_blocks);
+        policy->lent_blocks = queue->lent_blocks = blocks;
+        policy->n_lent = n;
+}
+
 void queue_make_way(const Queue *queue, const Request *request, const Plan *plan) {
         const Job *job = request_job(request);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The queue of requests: acceptance with the verdict first, order, limits, history, observers. What one
- * request does is request.c's. */
+/* The queue of requests: acceptance with the verdict first, order, limits, history. One is request.c's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,8 +66,10 @@ int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
         const BlockTable *table;
         const GuardPolicy *policy;
         CLEANUP(plan_freep) Plan *plan = NULL;
-        int r = queue_table(queue, &table, &policy);
+        int r;
 
+        queue_note_lent(queue, demand);
+        r = queue_table(queue, &table, &policy);
         if (r >= 0)
                 r = make_plan(queue, table, policy, demand, &plan);
         if (r >= 0)
@@ -82,8 +83,10 @@ int queue_plan(Queue *queue, const Demand *demand, Plan **ret) {
 int queue_plan_job(Queue *queue, const Demand *demand, Plan **ret) {
         const BlockTable *table;
         const GuardPolicy *policy;
-        int r = guard(queue, &policy);
+        int r;
 
+        queue_note_lent(queue, demand);
+        r = guard(queue, &policy);
         if (r >= 0)
                 r = inventory_table_for(queue->inventory, demand, policy, &table);
         return r < 0 ? r : make_plan(queue, table, policy, demand, ret);
@@ -465,6 +468,7 @@ Queue *queue_free(Queue *queue) {
         (void) aftercare_free(queue->aftercare);
         (void) sd_event_source_disable_unref(queue->patience);
         (void) inventory_free(queue->inventory);
+        free(queue->lent_blocks);
         (void) sd_event_unref(queue->event);
         free(queue);
         return NULL;

@@ -34,6 +34,10 @@ static void make_way(const Plan *plan, void *userdata) {
         (void) leave_blocks(userdata, plan);
 }
 
+static int lent_blocks(uint32_t **ret, uint32_t *ret_n, void *userdata) {
+        return balloon_given_blocks(userdata, /* but= */ NULL, ret, ret_n);
+}
+
 static uint64_t can_lend(const Plan *plan, void *userdata) {
         CLEANUP(freep) uint32_t *blocks = NULL;
         BalloonSource *source = userdata;
@@ -74,6 +78,7 @@ void balloon_lend_begin(BalloonSource *source) {
                 .can_lend = can_lend,
                 .lend = lend,
                 .make_way = make_way,
+                .lent_blocks = lent_blocks,
                 .userdata = source,
         };
         queue_set_lender(source->queue, &source->lender);

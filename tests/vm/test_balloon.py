@@ -16,7 +16,7 @@ from balloon import Balloon, LeastAvailable
 from cases import kernels
 from channel import GuestTimeout
 from machine import GuestError
-from scenario import MIB, Eject, Workload, blocks, isolated_blocks, states
+from scenario import MIB, Eject, Workload, blocks, ctl, isolated_blocks, states
 
 FULL = 1024 * MIB
 HALF = FULL // 2
@@ -229,6 +229,9 @@ def test_blocks(t):
     g.check('echo online_movable >/sys/devices/system/memory/memory%d/state' % min(offline))
     b.wait(full - 2 * block - 5 * MIB)
     t.equal(sum(s == 'offline' for s in states(g).values()), 2, 'blocks offline after one was brought back')
+    # somebody wants any memory back: that is the balloon's, who would only take it again
+    r = ctl(g, 'replug', '128M')
+    t.true(r.rc == 1 and 'by name only' in r.err, 'replug of a size: %s' % (r,))
     # in mid-target
     b.ask(full - 3 * block - 300 * MIB)
     daemon.signal(signal.SIGKILL)

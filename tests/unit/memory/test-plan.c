@@ -410,6 +410,39 @@ static void test_replug(void **state) {
         plan_free(plan);
 }
 
+/* What the hypervisor has comes back by name only. */
+static void test_lent(void **state) {
+        uint32_t lent[] = { 41, 43 };
+        GuardPolicy policy = { .lent_blocks = lent, .n_lent = 2 };
+        BlockTable *table = table_new("FooooF|F", 40);
+        const struct {
+                Demand demand;
+                PlanOutcome outcome;
+                size_t n_steps;
+                uint32_t first;
+        } cases[] = {
+                { back(size(2)), PLAN_FEASIBLE, 2, 42 },
+                { back(size(3)), PLAN_TOO_LITTLE, 2, 42 },
+                { back(partial(size(4))), PLAN_FEASIBLE, 2, 42 },
+                { back(of_node((Demand) {}, 0)), PLAN_FEASIBLE, 2, 42 },
+                { back(BLOCKS(43)), PLAN_FEASIBLE, 1, 43 },
+        };
+
+        table_set_nodes(table);
+        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+                Plan *plan;
+
+                assert_int_equal(plan_make(table, &cases[i].demand, &policy, &plenty, &plan), 0);
+                assert_int_equal(plan->outcome, cases[i].outcome);
+                assert_int_equal(plan->n_steps, cases[i].n_steps);
+                assert_int_equal(plan->steps[0].block, cases[i].first);
+                if (plan->outcome == PLAN_TOO_LITTLE)
+                        assert_string_equal(plan->refused[0].reason, "given to the hypervisor by the balloon");
+                plan_free(plan);
+        }
+        block_table_free(table);
+}
+
 static void test_busy(void **state) {
         uint32_t busy[] = { 41, 43 };
         GuardPolicy policy = { .keep_free_bytes = 0, .busy_blocks = busy, .n_busy = 2 };
@@ -480,6 +513,7 @@ int main(void) {
                 cmocka_unit_test(test_order),
                 cmocka_unit_test(test_device),        cmocka_unit_test(test_device_that_stays),
                 cmocka_unit_test(test_replug),        cmocka_unit_test(test_busy),
+                cmocka_unit_test(test_lent),
                 cmocka_unit_test(test_many_refusals), cmocka_unit_test(test_wants),
                 cmocka_unit_test(test_left_to_driver),
         };

@@ -29,6 +29,7 @@ typedef struct World {
         bool later;              /* by a job of its own: */
         const Job *returning;
         unsigned n_loans, n_ways;
+        uint32_t lent;           /* a block that it has; 0: none */
         uint64_t available;
 } World;
 
@@ -83,6 +84,16 @@ static LendResult lend(const Plan *plan, uint64_t bytes, void *userdata) {
         return LEND_NOW;
 }
 
+static int lent_blocks(uint32_t **ret, uint32_t *ret_n, void *userdata) {
+        World *world = userdata;
+
+        *ret = calloc(1, sizeof(**ret));
+        assert_non_null(*ret);
+        **ret = world->lent;
+        *ret_n = world->lent > 0;
+        return 0;
+}
+
 static void make_way(const Plan *plan, void *userdata) {
         World *world = userdata;
 
@@ -99,7 +110,8 @@ static int set_up(void **state) {
         assert_int_equal(queue_new(&world->queue, world->event, world->tree.fd, &world->engine, NULL,
                                    &world->policy), 0);
         world->lender = (QueueLender) { .source = SOURCE_BALLOON, .can_lend = can_lend, .lend = lend,
-                                        .make_way = make_way, .userdata = world };
+                                        .make_way = make_way, .lent_blocks = lent_blocks,
+                                        .userdata = world };
         queue_set_lender(world->queue, &world->lender);
         set_available(world, 4096 * MIB);
         *state = world;
@@ -270,6 +282,28 @@ static void lender_waits_for_others(void **state) {
         run_until_final(world, ours, JOB_DONE);
 }
 
+/* An operator wants some memory back: any, but not what the lender has. */
+static void replug_by_size_leaves_what_is_lent(void **state) {
+        Demand back = { .kind = DEMAND_REPLUG, .source = SOURCE_OPERATOR, .size_bytes = 2 * TREE_BLOCK_SIZE };
+        World *world = *state;
+        const BlockTable *table;
+
+        run_until_final(world, submit(world, (Demand) { .source = SOURCE_OPERATOR,
+                                                        .size_bytes = 2 * TREE_BLOCK_SIZE }), JOB_DONE);
+        assert_int_equal(queue_blocks(world->queue, &table, NULL), 0);
+        for (size_t i = 0; i < table->n_blocks && !world->lent; i++)
+                if (table->blocks[i].state == BLOCK_OFFLINE)
+                        world->lent = table->blocks[i].index; /* the lowest, which would be the first */
+        assert_true(world->lent > 0);
+        assert_int_equal(refusal(world, back), CAUSE_NOTHING_REMOVABLE);
+        back.size_bytes = TREE_BLOCK_SIZE;
+        run_until_final(world, submit(world, back), JOB_DONE);
+        assert_int_equal(queue_blocks(world->queue, &table, NULL), 0);
+        for (size_t i = 0; i < table->n_blocks; i++)
+                assert_true((table->blocks[i].state == BLOCK_OFFLINE) ==
+                            (table->blocks[i].index == world->lent));
+}
+
 static void more_urgent_sources_start_first(void **state) {
         World *world = *state;
         const Job *jobs[3];
@@ -294,6 +328,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(plan_says_what_is_lent, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(lenders_job_gives_way, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(lender_waits_for_others, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(replug_by_size_leaves_what_is_lent, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(more_urgent_sources_start_first, set_up, tear_down),
         };
 

@@ -316,6 +316,19 @@ static void end_other(Fixture *f, Job *job) {
         run(f);
 }
 
+static void test_lent_blocks(void **state) {
+        CLEANUP(freep) uint32_t *blocks = NULL;
+        Fixture *f = *state;
+        uint32_t n;
+
+        want(f, 2 * BLOCK);
+        end_job(f, JOB_DONE, 32, 2, NULL);
+        assert_int_equal(f->queue.lender->lent_blocks(&blocks, &n, f->queue.lender->userdata), 0);
+        assert_int_equal(n, 2);
+        assert_int_equal(blocks[0], 32);
+        assert_int_equal(blocks[1], 33);
+}
+
 static void test_yields(void **state) {
         Fixture *f = *state;
         Job *other = begin_other(f);
@@ -424,6 +437,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_coalesced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_not_wanted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_device_goes, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_lent_blocks, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_yields, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_yields_to_takers_only, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lends_pages_first, set_up, tear_down),
