@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The balloon against the stock driver: the same guest in the same state gives the same
-# memory, by each. It owns the states, the targets and the table; guests are tests/vm's,
-# the readings its measure's.
+# The balloon against the stock driver and virtio-mem: the same guest in the same state
+# gives the same memory, by each. It owns the states, the targets and the table; guests
+# are tests/vm's, the readings its measure's, and what was measured is kept by results.
 
 import argparse
 import os
+import re
 import sys
+import time
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -15,65 +17,180 @@ sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'vm'))
 
 import balloon                                                      # noqa: E402
 import debian                                                       # noqa: E402
+import engine                                                       # noqa: E402
 import machine                                                      # noqa: E402
 import product                                                      # noqa: E402
-from scenario import MIB                                            # noqa: E402
+import results                                                      # noqa: E402
+from scenario import MIB, Workload                                  # noqa: E402
 
 DESCRIPTION = """\
-Lets the hypervisor ask a guest for memory by its balloon, with the stock driver and with
-memunplug_balloon, and compares the instructions that the guest executed until it had
-given it (QEMU -icount: they repeat). All memory is boot memory and has been written to.
-Exit status 1 if the target is missed.
+Lets the hypervisor ask a guest for memory and compares what the ways to give it cost:
+instructions that the guest executed until it had given it (QEMU -icount: they repeat),
+QEMU's memory meanwhile, and its huge pages before and after. The guest has three times
+what it is asked for, all of which the hypervisor has given it, in huge pages. In use,
+kept by a process, is the lowest part of each memory block. What a cell measured is kept.
+Exit status 1 if a target is missed.
 """
 
-# name: how much of all memory a process takes, and which share of that it keeps, scattered; in %.
-STATES = {'idle': (0, 0), 'one process': (25, 100), 'scattered': (80, 30)}
-DRIVERS = ('stock', 'ours')
-LEAST = {'idle': 5.0, 'one process': 5.0}       # times fewer instructions; else it is shown only
-LIMIT = 1500
-FOREVER = 1000000000                            # a workload's pause: it keeps still once it has filled
+# The Workload's options. 'scattered': page by page, so that no free piece of 2 MiB is left.
+STATES = {'idle': {'share': 0, 'size': 1},
+          **{'%d %%' % n: {'share': n, 'compact': True} for n in (10, 25, 50)},
+          'scattered': {'share': 25}}
+# kind of memory: the ways to give it. What is movable is a device of two thirds of the guest.
+KINDS = {'boot': ('stock', 'driver', 'service'), 'movable': ('stock', 'virtio-mem', 'driver', 'service')}
+OURS = ('driver', 'service')
+LEAST = {'boot': 2.0, 'movable': 5.0}           # times fewer instructions than the stock driver
+# Strings are zeroed and copied by words: by bytes each byte would count as an instruction.
+CPU = 'max,-erms,-fsrm'
 
 
-def measure(kernel, state, driver, size):
-    """Instructions until the guest has given that many bytes, and what QEMU has less of: bytes."""
-    memory = size * 2
-    with machine.Guest(kernel=kernel, memory='%dM' % (memory // MIB), product=product.Product(),
-                       icount=True, limit=LIMIT, devices=balloon.device()) as g:
-        b = balloon.Balloon(g, memory)
-        if driver == 'stock':
+class Cell:
+    """One way to give memory, in one state of one kind of memory."""
+
+    def __init__(self, kernel, kind, state, way, size):
+        self.kernel, self.kind, self.state, self.way, self.size = kernel, kind, state, way, size
+        self.full = 3 * size
+        self.peer = way == 'virtio-mem'
+
+    def guest(self):
+        made = product.Product(product.meson() if self.way == 'service' else None)
+        device = 2 * self.size if self.kind == 'movable' else 0
+        return machine.Guest(
+            kernel=self.kernel, memory='%dM' % ((self.full - device) // MIB), product=made, icount=True, cpu=CPU,
+            limit=engine.LIMIT, dimms=[device] if device and not self.peer else (),
+            devices=['-mem-prealloc', *(engine.virtio_mem(device, 'prealloc=on') if self.peer else
+                                        balloon.device())])
+
+    def prepare(self, g):
+        """The driver that is to give, and memory in use."""
+        self.balloon = balloon.Balloon(g, self.full)
+        ranges = '0x100000-%#x' % (1 << 46)
+        if self.peer:
+            ranges = engine.plug_virtio_mem(g, 2 * self.size)
+        elif self.kind == 'movable':
+            ranges = g.dimm_range('d1')
+        if self.way == 'stock':
             g.check('modprobe ' + balloon.STOCK)
+        elif not self.peer:
+            self.balloon.load()
+        if self.way == 'service':
+            g.start_daemon(timeout=300)
+        if 'size' in STATES[self.state]:
+            ranges = ''                         # so many bytes, anywhere
+        self.work = Workload(g, ranges, pause=engine.FOREVER, timeout=engine.LIMIT, **STATES[self.state])
+        self.work.verify(engine.LIMIT)          # behind this, its first pass is over
+
+    def give(self, g):
+        """Asks and waits: (instructions, pages moved, [(seconds of the guest, bytes that QEMU has)])."""
+        wanted, line = self.full - self.size, []
+        total = g.meminfo('MemTotal') - self.size
+        process = g.spawn(['measure', '--total=%d' % (total >> 10)])
+
+        def on_line(text, _when):
+            m = re.match(r'left \d+ after (\d+)', text)
+            if m:
+                line.append((int(m[1]) / 1e9, g.host_memory()[0]))
+        process.on_line = on_line
+        process.wait_line('^ready', engine.LIMIT)
+        if self.peer:
+            engine.ask_virtio_mem(g, self.size)
         else:
-            b.load()
-        part, share = STATES[state]
-        workload = g.spawn(['workload', '--touch', '--pause=%d' % FOREVER, '--share=%d' % share,
-                            '--bytes=%d' % max(1, memory * part // 100)])
-        workload.wait_line(r'^ready', LIMIT)
-        total, before = g.meminfo('MemTotal'), g.host_memory()[0]
-        process = g.spawn(['measure', '--total=%d' % ((total - size) >> 10)])
-        process.wait_line('^ready', LIMIT)
-        b.ask(memory - size)
-        m = process.wait_line(r'^instructions (\d+)', LIMIT)
-        b.wait(memory - size, LIMIT)
-        return int(m[1]), before - g.host_memory()[0]
+            self.balloon.ask(wanted)
+        m = process.wait_line(r'^instructions (\d+) idle (\d+) migrated (\d+)', engine.LIMIT)
+        if not self.peer:
+            self.balloon.wait(wanted, engine.LIMIT)
+        return int(m[1]), int(m[3]), line
+
+    def run(self):
+        begin = time.monotonic()
+        with self.guest() as g:
+            self.prepare(g)
+            before = g.host_memory()[0], huge_pages(g)
+            instructions, migrated, line = self.give(g)
+            after = g.host_memory()[0], huge_pages(g)
+            checked, bad = self.work.verify(engine.LIMIT)
+            if bad or g.splats() or g.vmstat()['oom_kill']:
+                raise machine.GuestError('%d pages checked, %d bad\n%s' % (checked, bad, g.splats()))
+        return {'used': self.work.pages, 'instructions': instructions, 'migrated': migrated, 'line': line,
+                'before': before, 'after': after, 'seconds': time.monotonic() - begin}
+
+
+def huge_pages(g):
+    """Bytes of QEMU's that are in huge pages."""
+    with open('/proc/%d/smaps_rollup' % g.process.pid) as f:
+        return int(re.search(r'^AnonHugePages:\s+(\d+) kB', f.read(), re.M)[1]) << 10
+
+
+def row(cell, r, stock):
+    """A line of the table."""
+    ratio = '%.2f' % (stock['instructions'] / r['instructions']) if stock else '-'
+    line = ', '.join('%d: %d' % (when * 1000, rss // MIB) for when, rss in r['line'])
+    return '| %s | %s | %s | %d | %d | %.1f | %s | %d to %d | %d to %d | %s |' % (
+        cell.kind, cell.state, cell.way, r['used'], r['migrated'], r['instructions'] / 1e6, ratio,
+        r['before'][0] // MIB, r['after'][0] // MIB, r['before'][1] // MIB, r['after'][1] // MIB, line)
+
+
+HEAD = ('| memory | in use | way | pages of the process | moved | M instructions | stock is times as many | '
+        "QEMU's MiB | of it in huge pages | at ms of the guest: QEMU's MiB |\n"
+        '|---|---|---|---:|---:|---:|---:|---:|---:|---|')
+
+
+def verdicts(kind, state, figures):
+    """(text, met) of each target for which there are figures."""
+    ours = min((figures[w]['instructions'] for w in OURS if w in figures), default=None)
+    if not ours:
+        return
+    if 'stock' in figures:
+        ratio = figures['stock']['instructions'] / ours
+        yield '%s, %s: stock / ours %.2f, target >= %.1f' % (kind, state, ratio, LEAST[kind]), ratio >= LEAST[kind]
+    if 'virtio-mem' in figures:
+        ratio = figures['virtio-mem']['instructions'] / ours
+        yield '%s, %s: virtio-mem / ours %.2f, target > 1' % (kind, state, ratio), ratio > 1
+
+
+def measure(options, known):
+    """All cells: {(kind, state): {way: figures}}; a line of the table as soon as it is known."""
+    size, found = machine.parse_size(options.size), {}
+    print(HEAD, flush=True)
+    for kind in engine.choose(options.kinds, KINDS, KINDS):
+        for state in engine.choose(options.states, STATES, STATES):
+            figures = found[kind, state] = {}
+            for way in KINDS[kind]:
+                if options.ways and way not in options.ways.split(','):
+                    continue
+                cell = Cell(options.kernel, kind, state, way, size)
+                key = ['balloon', kind, state, STATES[state], way, size, CPU]
+                try:
+                    r = None if options.again else known.get(key)
+                    if not r:
+                        r = cell.run()
+                        known.put(key, r)
+                except machine.GuestError as error:
+                    print('| %s | %s | %s | none: %s' % (kind, state, way, error), flush=True)
+                    continue
+                figures[way] = r
+                print(row(cell, r, figures.get('stock')), flush=True)
+    return found
 
 
 def main():
     parser = argparse.ArgumentParser(description=DESCRIPTION,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--kernel', default='6.1')
-    parser.add_argument('--size', default='2G', help='what is asked for: half of the guest (%(default)s)')
-    parser.add_argument('--states', default=','.join(STATES), help='which of: %(default)s')
+    parser.add_argument('--size', default='2G', help='what is asked for: a third of the guest (%(default)s)')
+    parser.add_argument('--kinds', help='of memory: ' + ', '.join(KINDS))
+    parser.add_argument('--states', help='only these: ' + ', '.join(STATES).replace('%', '%%'))
+    parser.add_argument('--ways', help='only these of stock, virtio-mem, driver (alone), service')
+    parser.add_argument('--again', action='store_true', help='measure also what was measured before')
     options = parser.parse_args()
     machine.end_on_sigterm()
-    size, missed = machine.parse_size(options.size), False
-    print('%s given by boot memory, Linux %s: millions of instructions of the guest, MiB that QEMU has less'
-          % (options.size, debian.Kernel(options.kernel).release))
-    for state in options.states.split(','):
-        figures = {driver: measure(options.kernel, state, driver, size) for driver in DRIVERS}
-        ratio = figures['stock'][0] / figures['ours'][0]
-        missed |= ratio < LEAST.get(state, 0)
-        cells = '  '.join('%s: %.1f, %d MiB' % (d, n / 1e6, left // MIB) for d, (n, left) in figures.items())
-        print('%-11s %s  times fewer: %.1f' % (state, cells, ratio), flush=True)
+    kernel = debian.Kernel(options.kernel)
+    print('%s of three times as much, Linux %s' % (options.size, kernel.release))
+    missed = 0
+    for (kind, state), figures in measure(options, results.Results(kernel)).items():
+        for text, met in verdicts(kind, state, figures):
+            missed += not met
+            print(('PASS  ' if met else 'FAIL  ') + text)
     return 1 if missed else 0
 
 

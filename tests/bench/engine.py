@@ -73,6 +73,25 @@ AGAINST_ASCENDING_QUICK = {'idle': 2.3, '25 %': 1.6}
 QUICK = (('idle', '10 %', '25 %'), ('loop-asc', 'loop-desc', 'ours'))
 
 
+def virtio_mem(size, *properties):
+    """QEMU arguments of a device v1 that wants all of its memory plugged."""
+    return ['-object', 'memory-backend-ram,id=m1,prealloc=off,size=%d' % size,
+            '-device', ','.join(['virtio-mem-pci,id=v1,memdev=m1,requested-size=%d' % size, *properties])]
+
+
+def plug_virtio_mem(g, size):
+    """Has the guest's own driver take it all: its physical range."""
+    since = g.mark()
+    g.check('modprobe virtio_mem')
+    g.wait_event('MEMORY_DEVICE_SIZE_CHANGE', 300, since, lambda d: d['size'] == size)
+    address = next(d['data']['memaddr'] for d in g.qmp('query-memory-devices') if d['type'] == 'virtio-mem')
+    return '%#x-%#x' % (address, address + size)
+
+
+def ask_virtio_mem(g, size):
+    g.qmp('qom-set', path='/machine/peripheral/v1', property='requested-size', value=size)
+
+
 class Cell:
     """One way of removing, in one state: makes the guest, measures, checks that the memory is gone."""
 
@@ -88,8 +107,7 @@ class Cell:
         if self.way == 'chmem':
             options['files'] = [(CHMEM[1:], CHMEM)]
         if self.way == 'virtio-mem':
-            options['devices'] = ['-object', 'memory-backend-ram,id=m1,size=%d' % self.size,
-                                  '-device', 'virtio-mem-pci,id=v1,memdev=m1,requested-size=%d' % self.size]
+            options['devices'] = virtio_mem(self.size)
         else:
             options['dimms'] = [self.size]
         return machine.Guest(**options)
@@ -97,12 +115,7 @@ class Cell:
     def prepare(self, g):
         """Plugs, fills; sets the range and its blocks."""
         if self.way == 'virtio-mem':
-            since = g.mark()
-            g.check('modprobe virtio_mem')
-            g.wait_event('MEMORY_DEVICE_SIZE_CHANGE', 300, since, lambda d: d['size'] == self.size)
-            address = next(d['data']['memaddr'] for d in g.qmp('query-memory-devices')
-                           if d['type'] == 'virtio-mem')
-            self.range = '%#x-%#x' % (address, address + self.size)
+            self.range = plug_virtio_mem(g, self.size)
         else:
             self.range = g.dimm_range('d1')
         start, end = (int(n, 16) for n in self.range.split('-'))
@@ -149,7 +162,7 @@ class Cell:
             if self.way == 'acpi':
                 g.qmp('device_del', id='d1')
             else:
-                g.qmp('qom-set', path='/machine/peripheral/v1', property='requested-size', value=0)
+                ask_virtio_mem(g, 0)
         result = process.wait(LIMIT)
         m = re.search(r'instructions (\d+) idle (\d+) migrated (\d+) failed (\d+) status (\d+)',
                       result.out)

@@ -6,7 +6,8 @@
  *
  *   measure [--evacuate=START-END] COMMAND [ARG...]
  *   measure --removed=N          until N memory blocks have left; says "ready" first
- *   measure --total=KIB          until the machine has no more memory than that; the same
+ *   measure --total=KIB          until the machine has no more memory than that; the same, and meanwhile
+ *                                how long each eighth of the way took
  *
  * --evacuate calls the module's EVACUATE on the range before the command.
  *
@@ -33,6 +34,8 @@
 #include <unistd.h>
 
 #include "pages.h"
+
+#define TOTAL_STEPS 8
 
 typedef struct Reading {
         uint64_t clock, idle, migrated, failed;
@@ -157,10 +160,24 @@ static void wait_removed(int fd, unsigned long n) {
         }
 }
 
+static uint64_t total_now(void) {
+        return sum_of("/proc/meminfo", "MemTotal: %"SCNu64);
+}
+
 /* Looked at so seldom that the looking counts for nothing. */
-static void wait_total(uint64_t kib) {
-        while (sum_of("/proc/meminfo", "MemTotal: %"SCNu64) > kib)
-                usleep(50000);
+static void wait_total(uint64_t kib, uint64_t begin) {
+        uint64_t full = total_now(), total, step, next;
+
+        step = full > kib ? (full - kib) / TOTAL_STEPS + 1 : 1;
+        next = full - step;
+        for (; (total = total_now()) > kib; usleep(20000)) {
+                if (total > next)
+                        continue;
+                printf("left %"PRIu64" after %"PRIu64"\n", total - kib, clock_now() - begin);
+                fflush(stdout);
+                for (; next >= total; next -= step)
+                        ;
+        }
 }
 
 static int usage(void) {
@@ -202,7 +219,7 @@ int main(int argc, char **argv) {
                 if (removed > 0)
                         wait_removed(fd, removed);
                 else
-                        wait_total(total);
+                        wait_total(total, begin.clock);
         } else {
                 for (size_t i = 0; i < ranges.n; i++)
                         evacuate(&ranges.item[i]);
