@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What any local user can send: bytes through a socket into the server with all operations behind it, in
- * pieces of the size that the first byte says. */
+/* What any local user can send: bytes through a socket into the server with all operations behind it. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -9,40 +8,18 @@
 #include "../../unit/front/fake-queue.h"
 #include "front/operation.h"
 #include "front/varlink.h"
+#include "stream.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void spin(sd_event *event) {
-        for (unsigned i = 0; i < 100000; i++)
-                if (sd_event_run(event, 0) <= 0)
-                        return;
-        abort(); /* it turns for nothing */
-}
-
-static void drain(int fd) {
-        char buffer[65536];
-
-        while (recv(fd, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
-                ;
-}
-
-static void talk(sd_event *event, Queue *queue, int fd, const uint8_t *data, size_t size) {
-        size_t step = size > 0 ? (size_t) data[0] + 1 : 1;
-
-        for (size_t at = 1; at < size; at += step) {
-                size_t n = size - at < step ? size - at : step;
-
-                if (send(fd, data + at, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-                        break;
-                spin(event);
-                drain(fd);
-        }
+/* The jobs that it asked for end. */
+static void end_jobs(sd_event *event, Queue *queue, int fd) {
         for (size_t i = 0; i < queue->n_jobs; i++) {
                 queue->jobs[i].state = JOB_DONE;
                 fake_queue_tell(queue, QUEUE_JOB_ENDED, &queue->jobs[i], 0);
         }
-        spin(event);
-        drain(fd);
+        stream_spin(event);
+        stream_drain(fd);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -59,9 +36,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ||
             varlink_server_add_connection(server, pair[1]) < 0)
                 abort();
-        talk(context.event, &queue, pair[0], data, size);
+        stream_send(context.event, pair[0], data, size);
+        end_jobs(context.event, &queue, pair[0]);
         (void) close(pair[0]);
-        spin(context.event);
+        stream_spin(context.event);
         if (varlink_server_n_connections(server) != 0 || queue.n_slots != 0)
                 abort(); /* somebody is still held */
         (void) varlink_server_free(server);
