@@ -131,14 +131,25 @@ class LoadedOfflines:
         return {'pagesChecked': self.lab.checked()}
 
 
+# Kills when the job has come to a state, or has ended without it.
+KILL_IN_STATE = """memunplugctl --json=short monitor | while read -r event; do
+case $event in
+*ready*) echo armed;;
+%s) kill -%d %d; break;;
+esac; done"""
+MOMENTS = {'operator': ('planning', None, 'evacuating', None, 'offlining', None),   # None: any, at random
+           'eject': ('evacuating', 'ejecting', 'offlining', 'planning', None, None)}
+
+
 class Kills:
-    """The daemon is killed at a random moment of a job, and started again."""
+    """The daemon is killed in a job, in each state in turn and at random moments, and started again."""
 
     what = 'daemon killed in a job'
 
     def __init__(self, boot, seed=1):
         self.lab = Lab(boot, share=50, seed=seed)
-        self.hit = {}                           # state of the job when it was killed: how often
+        self.steps, self.turns = 0, {}
+        self.hit = {}                           # when it was killed, and what became of the job: how often
         self.slowest = 0.0
         begin = time.monotonic()
         r = ctl(self.lab.guest, 'unplug', '256M', timeout=120)
@@ -147,11 +158,19 @@ class Kills:
         self.span = time.monotonic() - begin    # how long a job takes here
         self.lab.replug()
 
-    def _arm(self):
-        """Has the daemon killed within the time that a job takes from now: what does it."""
+    def _arm(self, by):
+        """Has the daemon killed in the job that comes now: what does it."""
+        moments = MOMENTS[by]
+        self.turns[by] = self.turns.get(by, -1) + 1
+        self.state = moments[self.turns[by] % len(moments)]
         self.signo = self.lab.random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGSEGV))
-        delay = self.lab.random.uniform(0, self.span)
-        return self.lab.guest.spawn('usleep %d; kill -%d %d' % (delay * 1e6, self.signo, self.lab.daemon.pid))
+        if not self.state:
+            delay = self.lab.random.uniform(0, self.span)
+            return self.lab.guest.spawn('usleep %d; kill -%d %d' % (delay * 1e6, self.signo, self.lab.daemon.pid))
+        events = '|'.join("""*'"state":"%s"'*""" % state for state in (self.state, *FINAL))
+        killer = self.lab.guest.spawn(KILL_IN_STATE % (events, self.signo, self.lab.daemon.pid))
+        killer.wait_line('^armed')
+        return killer
 
     def _restart(self, last):
         """Starts the daemon that was killed: the record of the job after the last one, if there is any."""
@@ -161,16 +180,18 @@ class Kills:
         reached = 'nothing yet'
         if record['id'] != last:
             reached = record['cause'] if record['state'] == 'failed' else record['state']
+        reached = '%s: %s' % (self.state or 'at random', reached)
         self.hit[reached] = self.hit.get(reached, 0) + 1
         return record if record['id'] != last else None
 
     def step(self):
-        self._operator() if self.lab.random.random() < 0.5 else self._eject()
+        self.steps += 1
+        self._eject() if self.steps % 2 else self._operator()
 
     def _operator(self):
         lab = self.lab
         last = jobs(lab.guest)[-1]['id']
-        killer = self._arm()
+        killer = self._arm('operator')
         ctl(lab.guest, 'unplug', '--no-wait', '256M')
         killer.wait(60)
         record = self._restart(last)
@@ -183,7 +204,7 @@ class Kills:
         lab, g = self.lab, self.lab.guest
         last = jobs(g)[-1]['id']
         dimm = max(g.dimms())
-        killer = self._arm()
+        killer = self._arm('eject')
         eject = Eject(g, dimm, measure=False)
         killer.wait(60)
         gone = answered_once(eject)

@@ -26,6 +26,6 @@ def test_loaded_offlines(t):
 
 
 def test_kills(t):
-    """6 times: killed at a random moment of a job, started again: nothing lost, each request answered once"""
+    """6 times: killed in each state of a job and at random, started again: nothing lost, each request answered once"""
     bench = _repeat(t, 'kills', 6)
     t.at_most(bench.slowest, endurance.RESTART_SECONDS * 2, 'seconds of a restart, under emulation')
