@@ -56,6 +56,7 @@ struct mu_balloon {
 	unsigned long target;
 	u64 sequence;				/* of the target */
 	u64 pages_for;				/* the target that the leader leaves to us */
+	bool pieces;				/* of it only chunks */
 	bool led;				/* somebody leads: take nothing else by yourself */
 	unsigned long backoff;			/* jiffies */
 	unsigned long quiet_until;		/* jiffies: after pressure, take nothing */

@@ -141,9 +141,13 @@ static int control_blocks(struct file *file, void *arg)
 static int control_pages(struct file *file, void *arg)
 {
 	const struct memunplug_balloon_pages *pages = arg;
-	int ret = control_check(file);
+	int ret;
 
-	return ret < 0 ? ret : mu_target_allow_pages(control_balloon, pages->sequence);
+	if (pages->flags & ~MEMUNPLUG_BALLOON_PAGES_PIECES || pages->reserved)
+		return -EINVAL;
+	ret = control_check(file);
+	return ret < 0 ? ret : mu_target_allow_pages(control_balloon, pages->sequence,
+						     pages->flags);
 }
 
 static int control_release_pages(struct file *file, void *arg)
@@ -173,7 +177,7 @@ static int control_release_pages(struct file *file, void *arg)
 static_assert(sizeof(struct memunplug_balloon_state) == STATE_SIZE_VER0);
 static_assert(sizeof(struct memunplug_balloon_range) == GIVE_SIZE_VER0);
 static_assert(sizeof(struct memunplug_balloon_blocks) == BLOCKS_SIZE_VER0);
-static_assert(sizeof(struct memunplug_balloon_pages) == PAGES_SIZE_VER0);
+static_assert(sizeof(struct memunplug_balloon_pages) == PAGES_SIZE_VER0 + 8);
 static_assert(sizeof(struct memunplug_balloon_release) == RELEASE_SIZE_VER0);
 
 static const struct mu_call control_calls[] = {

@@ -87,10 +87,11 @@ static void pages_take_in(struct mu_balloon *balloon, struct list_head *list, un
  * mu_pages_inflate - take memory and give it to the host
  * @balloon: the balloon, not locked; the target worker calls
  * @want: pages at most
+ * @pieces: chunks only
  *
  * Return: pages given; less than @want may mean that more can be had at once.
  */
-unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want)
+unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want, bool pieces)
 {
 	LIST_HEAD(chunks);
 	LIST_HEAD(singles);
@@ -99,7 +100,7 @@ unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want)
 	got = mu_gather(balloon, want / MU_CHUNK_PAGES, &chunks) * MU_CHUNK_PAGES;
 	if (!got)
 		got = pages_allocate(want, MU_CHUNK_ORDER, &chunks);
-	if (!got || want - got < MU_CHUNK_PAGES)
+	if (!pieces && (!got || want - got < MU_CHUNK_PAGES))
 		got += pages_allocate(want - got, 0, &singles);
 	mutex_lock(&balloon->lock);
 	pages_take_in(balloon, &chunks, MU_CHUNK_ORDER, &balloon->chunks);

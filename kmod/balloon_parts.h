@@ -18,13 +18,13 @@ void mu_target_work(struct work_struct *work);
 void mu_target_publish(struct mu_balloon *balloon);
 void mu_target_state(struct mu_balloon *balloon, struct memunplug_balloon_state *state);
 void mu_target_lead(struct mu_balloon *balloon, bool led);
-int mu_target_allow_pages(struct mu_balloon *balloon, u64 sequence);
+int mu_target_allow_pages(struct mu_balloon *balloon, u64 sequence, u32 flags);
 unsigned long mu_target_release(struct mu_balloon *balloon, unsigned long start,
 				unsigned long end, unsigned long want);
 void mu_stats_request(struct mu_balloon *balloon);
 
 /* balloon_pages.c */
-unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want);
+unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want, bool pieces);
 unsigned long mu_pages_deflate(struct mu_balloon *balloon, unsigned long want);
 unsigned long mu_pages_deflate_range(struct mu_balloon *balloon, unsigned long start,
 				     unsigned long end);

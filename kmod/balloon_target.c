@@ -147,19 +147,21 @@ static bool target_log(struct mu_balloon *balloon, unsigned long target)
 	return true;
 }
 
-/* Takes one step's worth. Sets the shortage. */
+/* Takes one step's worth. Sets the shortage, once: the leader may look at it at any time. */
 static bool target_take(struct mu_balloon *balloon, unsigned long want)
 {
 	unsigned long room = target_room(balloon), got;
 
 	want = min(want, TARGET_STEP_PAGES);
-	balloon->shortage = MEMUNPLUG_BALLOON_SHORT_FLOOR;
-	if (room < min(want, TARGET_LEAST_PAGES))
+	if (room < min(want, TARGET_LEAST_PAGES)) {
+		WRITE_ONCE(balloon->shortage, MEMUNPLUG_BALLOON_SHORT_FLOOR);
 		return false;
-	got = mu_pages_inflate(balloon, min(want, room));
+	}
+	got = mu_pages_inflate(balloon, min(want, room), READ_ONCE(balloon->pieces));
 	if (got)
 		mu_target_publish(balloon);
-	balloon->shortage = got ? MEMUNPLUG_BALLOON_SHORT_NONE : MEMUNPLUG_BALLOON_SHORT_MEMORY;
+	WRITE_ONCE(balloon->shortage,
+		   got ? MEMUNPLUG_BALLOON_SHORT_NONE : MEMUNPLUG_BALLOON_SHORT_MEMORY);
 	return got;
 }
 
@@ -205,6 +207,7 @@ void mu_target_work(struct work_struct *work)
 	struct mu_balloon *balloon = container_of(to_delayed_work(work), struct mu_balloon,
 						  target_work);
 	unsigned long target = target_read(balloon), delay;
+	u32 shortage = balloon->shortage;
 
 	if (target != balloon->target) {
 		balloon->sequence++;
@@ -214,6 +217,8 @@ void mu_target_work(struct work_struct *work)
 	if (mu_blocks_forget_absent(balloon))
 		mu_target_publish(balloon);
 	delay = target_step(balloon, target);
+	if (shortage != balloon->shortage)
+		mu_control_changed();
 	if (delay && !target_log(balloon, target))
 		delay = min(delay, (unsigned long)MU_LOG_INTERVAL);
 	if (delay != MAX_SCHEDULE_TIMEOUT) {
@@ -291,6 +296,7 @@ void mu_target_lead(struct mu_balloon *balloon, bool led)
 	if (READ_ONCE(balloon->led) == led)
 		return;
 	WRITE_ONCE(balloon->pages_for, 0);
+	WRITE_ONCE(balloon->pieces, false);
 	WRITE_ONCE(balloon->led, led);
 	if (!led)
 		mu_target_changed(balloon);
@@ -300,13 +306,19 @@ void mu_target_lead(struct mu_balloon *balloon, bool led)
  * mu_target_allow_pages - the leader leaves the rest of a target to the driver
  * @balloon: the balloon
  * @sequence: of that target
+ * @flags: MEMUNPLUG_BALLOON_PAGES_*
+ *
+ * What the worker was short of before says nothing of this: it is waited for.
  *
  * Return: 0 or -ESTALE.
  */
-int mu_target_allow_pages(struct mu_balloon *balloon, u64 sequence)
+int mu_target_allow_pages(struct mu_balloon *balloon, u64 sequence, u32 flags)
 {
 	if (sequence != READ_ONCE(balloon->sequence))
 		return -ESTALE;
+	cancel_delayed_work_sync(&balloon->target_work);
+	balloon->shortage = MEMUNPLUG_BALLOON_SHORT_NONE;
+	WRITE_ONCE(balloon->pieces, flags & MEMUNPLUG_BALLOON_PAGES_PIECES);
 	WRITE_ONCE(balloon->pages_for, sequence);
 	mu_target_changed(balloon);
 	return 0;

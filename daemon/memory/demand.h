@@ -34,6 +34,7 @@ typedef struct Demand {
         DemandKind kind;
         Source source;
         uint64_t size_bytes;               /* 0: not by size */
+        uint64_t most_used_bytes;          /* by size: no block with more in use, or unknown; 0: any */
         uint32_t *blocks;                  /* block indices, as asked, may repeat; owned */
         size_t n_blocks;                   /* 0: not by blocks */
         char device[DEMAND_NAME_SIZE];     /* "": not by device */

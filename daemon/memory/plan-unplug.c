@@ -9,6 +9,7 @@
 #include "memory/plan-choose.h"
 #include "memory/planner.h"
 #include "util/cleanup.h"
+#include "util/text.h"
 
 /* Is there room for a sentence about it? Else it is only counted: sentences are dear. */
 static bool count_refused(Planner *p, Verdict verdict) {
@@ -59,6 +60,23 @@ static int leave_to_driver(Planner *p, const Block *block) {
                 return 0;
         if (asprintf(&reason, "left to the driver of %s, which put it there; it can be asked for by name",
                      block_device_name(p->table, block)) < 0)
+                return -ENOMEM;
+        return planner_add_refusal(p, block, NULL, VERDICT_GUARDED, reason);
+}
+
+static bool is_too_full(const Planner *p, const Block *block) {
+        return p->demand->most_used_bytes > 0 && block->used_bytes > p->demand->most_used_bytes;
+}
+
+static int refuse_full(Planner *p, const Block *block) {
+        char *reason, size[FORMAT_SIZE_MAX];
+
+        if (!may_go(guard_verdict(block, p->policy)))
+                return refuse_block(p, block);
+        if (!count_refused(p, VERDICT_GUARDED))
+                return 0;
+        if (asprintf(&reason, "more than %s of it in use",
+                     format_size(p->demand->most_used_bytes, size)) < 0)
                 return -ENOMEM;
         return planner_add_refusal(p, block, NULL, VERDICT_GUARDED, reason);
 }
@@ -118,7 +136,10 @@ static int pick_all(Planner *p) {
 
                 if (!planner_may_take(p->demand, block))
                         continue;
-                r = is_left_to_driver(p->table, block) ? leave_to_driver(p, block) : consider(p, block);
+                if (is_left_to_driver(p->table, block))
+                        r = leave_to_driver(p, block);
+                else
+                        r = is_too_full(p, block) ? refuse_full(p, block) : consider(p, block);
                 if (r < 0)
                         return r;
         }

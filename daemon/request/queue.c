@@ -101,13 +101,13 @@ static void trim_history(Queue *queue) {
 }
 
 /* A refusal must not rest on what was so a second ago, nor on pages that are held for a moment: it is looked
- * at twice. */
+ * at twice, unless the demand is for what happens to be cheap. */
 static int plan_demand(Queue *queue, const Demand *demand, Plan **ret) {
         Plan *plan;
         int r;
 
         r = queue_plan_job(queue, demand, &plan);
-        if (r >= 0 && plan->outcome != PLAN_FEASIBLE) {
+        if (r >= 0 && plan->outcome != PLAN_FEASIBLE && demand->most_used_bytes == 0) {
                 (void) plan_free(plan);
                 queue_invalidate_table(queue);
                 r = queue_plan_job(queue, demand, &plan);

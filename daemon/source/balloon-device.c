@@ -5,6 +5,29 @@
 #include <errno.h>
 #include <sys/ioctl.h>
 
+/* To move that costs a fifth of what the kernel's own driver would spend on the pages of the block. */
+#define EMPTY_FRACTION 32U
+
+/* At least a block is missing. REST: the driver is at it; PAGES: all of this has been tried. */
+static BalloonStep take_much(const struct memunplug_balloon_state *state, uint64_t block_size,
+                             const BalloonTried *tried) {
+        uint64_t n = (state->target - state->held) / block_size;
+        BalloonStep step = { .kind = BALLOON_STEP_TAKE };
+
+        step.bytes = (n > BALLOON_STEP_BLOCKS ? BALLOON_STEP_BLOCKS : n) * block_size;
+        step.most_used = tried->empty == state->sequence ? UINT64_MAX : block_size / EMPTY_FRACTION;
+        if (tried->take == state->sequence)
+                return (BalloonStep) { .kind = BALLOON_STEP_PAGES };
+        if (tried->empty != state->sequence)
+                return step;
+        if (tried->pieces != state->sequence)
+                return (BalloonStep) { .kind = BALLOON_STEP_PIECES };
+        if (state->shortage == MEMUNPLUG_BALLOON_SHORT_NONE ||
+            state->shortage == MEMUNPLUG_BALLOON_SHORT_NEED)
+                return (BalloonStep) { .kind = BALLOON_STEP_REST };
+        return step;
+}
+
 BalloonStep balloon_next_step(const struct memunplug_balloon_state *state, uint64_t block_size,
                               const BalloonTried *tried) {
         if (state->target < state->blocks) {
@@ -16,12 +39,11 @@ BalloonStep balloon_next_step(const struct memunplug_balloon_state *state, uint6
         }
         if (state->target <= state->held)
                 return (BalloonStep) { .kind = BALLOON_STEP_REST };
-        if (state->target - state->held >= block_size && tried->take != state->sequence) {
-                uint64_t n = (state->target - state->held) / block_size;
+        if (state->target - state->held >= block_size) {
+                BalloonStep step = take_much(state, block_size, tried);
 
-                if (n > BALLOON_STEP_BLOCKS)
-                        n = BALLOON_STEP_BLOCKS;
-                return (BalloonStep) { .kind = BALLOON_STEP_TAKE, .bytes = n * block_size };
+                if (step.kind != BALLOON_STEP_PAGES)
+                        return step;
         }
         return (BalloonStep) {
                 .kind = tried->pages == state->sequence ? BALLOON_STEP_REST : BALLOON_STEP_PAGES,
@@ -48,8 +70,11 @@ static int get_blocks(int fd, uint64_t *addresses, uint32_t max, uint32_t *ret_n
         return 0;
 }
 
-static int allow_pages(int fd, uint64_t sequence) {
-        struct memunplug_balloon_pages pages = { .sequence = sequence };
+static int allow_pages(int fd, uint64_t sequence, bool pieces) {
+        struct memunplug_balloon_pages pages = {
+                .sequence = sequence,
+                .flags = pieces ? MEMUNPLUG_BALLOON_PAGES_PIECES : 0,
+        };
 
         return ioctl(fd, MEMUNPLUG_BALLOON_IOC_PAGES, &pages) < 0 ? -errno : 0;
 }

@@ -13,22 +13,25 @@
 
 typedef enum BalloonStepKind {
         BALLOON_STEP_REST,   /* nothing to do, or nothing that has not been tried for this target */
-        BALLOON_STEP_TAKE,   /* blocks go offline, then to the host: bytes */
+        BALLOON_STEP_TAKE,   /* blocks go offline, then to the host: bytes, and most_used in each */
         BALLOON_STEP_RETURN, /* so many bytes of blocks come back */
+        BALLOON_STEP_PIECES, /* the driver takes what is free in pieces of 2 MiB */
         BALLOON_STEP_PAGES,  /* the driver does the rest */
 } BalloonStepKind;
 
 typedef struct BalloonStep {
         BalloonStepKind kind;
-        uint64_t bytes;
+        uint64_t bytes, most_used; /* UINT64_MAX: anything */
 } BalloonStep;
 
 /* What was tried for which target, by the sequence number of it; 0: for none. */
 typedef struct BalloonTried {
-        uint64_t take, give_back, pages;
+        uint64_t empty, pieces, take, give_back, pages; /* empty: blocks with next to nothing in use */
 } BalloonTried;
 
-/* A pure function. Pages that are too many the driver gives back by itself. */
+/* A pure function. To move pages out of a block costs much more than to take pieces that are free, and they
+ * serve the host as well: first blocks that are all but empty, then free pieces, then blocks in use, then
+ * the rest. Pages that are too many the driver gives back by itself. */
 BalloonStep balloon_next_step(const struct memunplug_balloon_state *state, uint64_t block_size,
                               const BalloonTried *tried);
 
@@ -37,7 +40,7 @@ typedef struct BalloonDevice {
         int (*state)(int fd, struct memunplug_balloon_state *ret);
         int (*give)(int fd, uint64_t start, uint64_t size);
         int (*blocks)(int fd, uint64_t *addresses, uint32_t max, uint32_t *ret_n);
-        int (*pages)(int fd, uint64_t sequence);
+        int (*pages)(int fd, uint64_t sequence, bool pieces); /* pieces: of 2 MiB only */
         /* bytes: wanted besides, and what came back in all. */
         int (*release)(int fd, uint64_t start, uint64_t size, uint64_t *bytes);
 } BalloonDevice;

@@ -21,6 +21,7 @@ struct BalloonSource {
         bool busy;             /* a job of ours is under way */
         uint32_t job;
         DemandKind job_kind;
+        bool job_empty;        /* it takes blocks with next to nothing in use only */
         uint64_t job_sequence; /* of the target that it is for */
         uint32_t taken[BALLOON_STEP_BLOCKS];
         size_t n_taken;

@@ -68,6 +68,10 @@ void balloon_look_soon(BalloonSource *source) {
 
 /* A demand did not bring what it was for: the rest of this target is done another way. */
 static void note_tried(BalloonSource *source, DemandKind kind, uint64_t sequence, const char *why) {
+        if (kind == DEMAND_UNPLUG && source->job_empty) {
+                source->tried.empty = sequence;
+                return;
+        }
         if (kind == DEMAND_UNPLUG)
                 source->tried.take = sequence;
         else
@@ -83,6 +87,7 @@ void balloon_submit(BalloonSource *source, Demand *demand) {
 
         demand->source = SOURCE_BALLOON;
         demand->allow_partial = true;
+        source->job_empty = demand->most_used_bytes > 0;
         (void) snprintf(demand->caller, sizeof(demand->caller), "balloon");
         r = queue_submit(source->queue, demand, &answer);
         if (r < 0) {
@@ -93,7 +98,8 @@ void balloon_submit(BalloonSource *source, Demand *demand) {
         }
         reason = answer.reason;
         if (answer.cause != CAUSE_NONE) {
-                log_info("The balloon gets no blocks: %s", reason ? reason : "refused");
+                log_full(source->job_empty ? LOG_DEBUG : LOG_INFO, 0, NULL, "The balloon gets no blocks: %s",
+                         reason ? reason : "refused");
                 note_tried(source, demand->kind, sequence, reason);
                 return;
         }
@@ -150,20 +156,30 @@ int balloon_submit_return(BalloonSource *source, const char *but, uint64_t bytes
 
 static int take_step(BalloonSource *source, const BalloonStep *step) {
         Demand demand = { .kind = DEMAND_UNPLUG, .size_bytes = step->bytes };
+        uint64_t none = 0;
         int r = 0;
 
         switch (step->kind) {
         case BALLOON_STEP_REST:
                 break;
         case BALLOON_STEP_TAKE:
+                if (step->most_used < UINT64_MAX)
+                        demand.most_used_bytes = step->most_used;
+                else
+                        (void) source->device->release(source->fd, 0, 0, &none); /* one taker at a time */
                 balloon_submit(source, &demand);
                 break;
         case BALLOON_STEP_RETURN:
                 r = balloon_submit_return(source, /* but= */ NULL, step->bytes);
                 break;
+        case BALLOON_STEP_PIECES:
         case BALLOON_STEP_PAGES:
-                r = source->device->pages(source->fd, source->state.sequence);
-                source->tried.pages = source->state.sequence;
+                r = source->device->pages(source->fd, source->state.sequence,
+                                          step->kind == BALLOON_STEP_PIECES);
+                if (step->kind == BALLOON_STEP_PIECES)
+                        source->tried.pieces = source->state.sequence;
+                else
+                        source->tried.pages = source->state.sequence;
                 break;
         }
         if (r == -ESTALE)

@@ -60,10 +60,14 @@ static int blocks(int fd, void *addresses, uint32_t max, uint32_t *n) {
         return r;
 }
 
-static int pages(int fd, uint64_t sequence) {
-        struct memunplug_balloon_pages p = { .sequence = sequence };
+static int pages_with(int fd, uint64_t sequence, uint32_t flags, uint32_t reserved) {
+        struct memunplug_balloon_pages p = { .sequence = sequence, .flags = flags, .reserved = reserved };
 
         return call(fd, MEMUNPLUG_BALLOON_IOC_PAGES, &p);
+}
+
+static int pages(int fd, uint64_t sequence) {
+        return pages_with(fd, sequence, 0, 0);
 }
 
 static int release(int fd, uint64_t start, uint64_t size, uint64_t *bytes) {
@@ -106,6 +110,10 @@ static bool has_target(const struct memunplug_balloon_state *s) {
 
 static bool is_met(const struct memunplug_balloon_state *s) {
         return s->held == s->target;
+}
+
+static bool is_met_or_short(const struct memunplug_balloon_state *s) {
+        return is_met(s) || s->shortage != MEMUNPLUG_BALLOON_SHORT_NONE;
 }
 
 static void test_form(int fd) {
@@ -200,6 +208,12 @@ int main(void) {
         EXPECT(state(fd, &s), 0);
         EXPECT((int) (s.held >> 12), 0);
         EXPECT(pages(fd, s.sequence + 1), -ESTALE);
+        EXPECT(pages_with(fd, s.sequence, 2, 0), -EINVAL);
+        EXPECT(pages_with(fd, s.sequence, 0, 1), -EINVAL);
+        EXPECT(pages_with(fd, s.sequence, MEMUNPLUG_BALLOON_PAGES_PIECES, 0), 0);
+        EXPECT(wait_for(fd, is_met_or_short, &s), true);
+        EXPECT(s.held > 0, true);
+        EXPECT((int) (s.held % (2U << 20)), 0);
         EXPECT(pages(fd, s.sequence), 0);
         EXPECT(wait_for(fd, is_met, &s), true);
         EXPECT((int) (s.blocks >> 12), 0);

@@ -219,12 +219,14 @@ def test_blocks(t):
     b = Balloon(g, full)
     b.load()
     before = blocks(g)
-    work = Workload(g, g.dimm_range('d1'), share=10, seed=3)
+    first = int(g.dimm_range('d1').split('-')[0], 16)
+    work = Workload(g, '%#x-%#x' % (first, first + block), share=10, seed=3)
     daemon = g.start_daemon()
     t.equal(_source(g), {'source': 'balloon', 'active': True}, 'the source')
     b.settle(full - 2 * block - 5 * MIB)
     offline = {index for index, state in states(g).items() if state == 'offline'}
     t.equal(len(offline), 2, 'blocks offline')
+    t.true(first // block not in offline, 'the block in use is taken before free memory')
     # somebody wants one of them back
     g.check('echo online_movable >/sys/devices/system/memory/memory%d/state' % min(offline))
     b.wait(full - 2 * block - 5 * MIB)

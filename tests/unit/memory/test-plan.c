@@ -443,6 +443,17 @@ static void test_lent(void **state) {
         block_table_free(table);
 }
 
+/* Only blocks with little in use, of which it is known. */
+static void test_most_used(void **state) {
+        Demand demand = size(2);
+
+        demand.most_used_bytes = BS / 10;
+        check("FMmF?", demand, NULL, PLAN_FEASIBLE, "43 40", NULL);
+        check("KmM?", partial(demand), NULL, PLAN_FEASIBLE, "41", "but 128M can go");
+        demand.most_used_bytes--;
+        check("KmM?", partial(demand), NULL, PLAN_NOTHING_REMOVABLE, "", "nothing can go");
+}
+
 static void test_busy(void **state) {
         uint32_t busy[] = { 41, 43 };
         GuardPolicy policy = { .keep_free_bytes = 0, .busy_blocks = busy, .n_busy = 2 };
@@ -513,7 +524,7 @@ int main(void) {
                 cmocka_unit_test(test_order),
                 cmocka_unit_test(test_device),        cmocka_unit_test(test_device_that_stays),
                 cmocka_unit_test(test_replug),        cmocka_unit_test(test_busy),
-                cmocka_unit_test(test_lent),
+                cmocka_unit_test(test_lent), cmocka_unit_test(test_most_used),
                 cmocka_unit_test(test_many_refusals), cmocka_unit_test(test_wants),
                 cmocka_unit_test(test_left_to_driver),
         };

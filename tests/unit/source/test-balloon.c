@@ -23,7 +23,8 @@ static struct {
         uint64_t addresses[32];
         uint32_t n;
         uint64_t pages_for;
-        unsigned n_pages;
+        unsigned n_pages, n_pieces;
+        uint32_t pieces_shortage; /* what there is of it when pieces were asked for */
         uint64_t range_start, range_bytes; /* of the held pages these are there */
         unsigned n_releases;
 } driver;
@@ -51,9 +52,14 @@ static int fake_blocks(int fd, uint64_t *addresses, uint32_t max, uint32_t *ret_
         return 0;
 }
 
-static int fake_pages(int fd, uint64_t sequence) {
+static int fake_pages(int fd, uint64_t sequence, bool pieces) {
         if (sequence != driver.state.sequence)
                 return -ESTALE;
+        driver.state.shortage = pieces ? driver.pieces_shortage : MEMUNPLUG_BALLOON_SHORT_NONE;
+        if (pieces) {
+                driver.n_pieces++;
+                return 0;
+        }
         driver.pages_for = sequence;
         driver.n_pages++;
         return 0;
@@ -107,6 +113,7 @@ static int set_up(void **state) {
 
         assert_non_null(f);
         memset(&driver, 0, sizeof(driver));
+        driver.pieces_shortage = MEMUNPLUG_BALLOON_SHORT_MEMORY;
         fake_queue_init(&f->queue);
         f->queue.submit_state = JOB_QUEUED;
         assert_return_code(sd_event_new(&f->event), 0);
@@ -148,7 +155,8 @@ static void end_job(Fixture *f, JobState how, uint32_t first, uint32_t n, const 
 }
 
 static void test_step(void **state) {
-        BalloonTried none = {}, all = { .take = 3, .give_back = 3, .pages = 3 };
+        BalloonTried none = {}, all = { .empty = 3, .pieces = 3, .take = 3, .give_back = 3,
+                                          .pages = 3 };
         static const struct {
                 uint64_t target, held, blocks;
                 BalloonStepKind kind;
@@ -179,6 +187,34 @@ static void test_step(void **state) {
         }
 }
 
+/* Blocks that cost next to nothing, free pieces until there are no more, blocks in use, then the rest. */
+static void test_step_order(void **state) {
+        struct memunplug_balloon_state now = { .target = 3 * BLOCK, .sequence = 3,
+                                               .shortage = MEMUNPLUG_BALLOON_SHORT_FLOOR };
+        BalloonTried tried = { .empty = 2, .pieces = 2, .take = 2, .pages = 2 };
+        BalloonStep step = balloon_next_step(&now, BLOCK, &tried);
+
+        assert_int_equal(step.kind, BALLOON_STEP_TAKE);
+        assert_int_equal(step.most_used, BLOCK / 32);
+        tried.empty = 3;
+        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_PIECES);
+        tried.pieces = 3;
+        now.shortage = MEMUNPLUG_BALLOON_SHORT_NONE; /* the driver is at it */
+        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_REST);
+        now.shortage = MEMUNPLUG_BALLOON_SHORT_NEED; /* and goes on in a while */
+        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_REST);
+        now.held = 2 * BLOCK + 1; /* less than a block is missing */
+        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_PAGES);
+        now.held = 2 * BLOCK;
+        now.shortage = MEMUNPLUG_BALLOON_SHORT_MEMORY;
+        step = balloon_next_step(&now, BLOCK, &tried);
+        assert_int_equal(step.kind, BALLOON_STEP_TAKE);
+        assert_int_equal(step.bytes, BLOCK);
+        assert_true(step.most_used == UINT64_MAX);
+        tried.take = 3;
+        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_PAGES);
+}
+
 static void test_take_and_return(void **state) {
         Fixture *f = *state;
 
@@ -187,6 +223,7 @@ static void test_take_and_return(void **state) {
         assert_int_equal(f->queue.demand.kind, DEMAND_UNPLUG);
         assert_int_equal(f->queue.demand.source, SOURCE_BALLOON);
         assert_int_equal(f->queue.demand.size_bytes, 2 * BLOCK);
+        assert_int_equal(f->queue.demand.most_used_bytes, BLOCK / 32);
         assert_true(f->queue.demand.allow_partial);
         end_job(f, JOB_DONE, 32, 2, NULL);
         assert_int_equal(driver.n, 2);
@@ -214,19 +251,21 @@ static void test_refused(void **state) {
         f->queue.submit_cause = CAUSE_NOTHING_REMOVABLE;
         f->queue.submit_reason = "nothing can go";
         want(f, 4 * BLOCK);
-        assert_int_equal(f->queue.n_submitted, 1); /* once for each target */
+        assert_int_equal(f->queue.n_submitted, 2); /* each way once for each target */
+        assert_int_equal(f->queue.demand.most_used_bytes, 0);
+        assert_int_equal(driver.n_pieces, 1);
         assert_int_equal(driver.n_pages, 1);
         driver.state.held = BLOCK;
         driver.state.shortage = MEMUNPLUG_BALLOON_SHORT_FLOOR;
         assert_return_code(eventfd_write(f->fd, 1), 0);
         run(f);
-        assert_int_equal(f->queue.n_submitted, 1);
+        assert_int_equal(f->queue.n_submitted, 2);
         assert_int_equal(driver.n_pages, 1);
         assert_string_equal(balloon_source_reason(f->source),
                             "the hypervisor wants 512 MiB and has 128 MiB: more would leave less than must "
                             "stay available; by blocks: nothing can go");
         want(f, 3 * BLOCK);
-        assert_int_equal(f->queue.n_submitted, 2);
+        assert_int_equal(f->queue.n_submitted, 4);
         assert_int_equal(driver.n_pages, 2);
 }
 
@@ -234,9 +273,14 @@ static void test_partial(void **state) {
         Fixture *f = *state;
 
         want(f, 4 * BLOCK);
-        end_job(f, JOB_PARTIAL, 40, 1, "pages are pinned");
-        assert_int_equal(driver.n, 1);
-        assert_int_equal(f->queue.n_submitted, 1);
+        end_job(f, JOB_PARTIAL, 40, 1, "there are no more");
+        assert_int_equal(driver.n_pieces, 1);
+        assert_int_equal(driver.n_pages, 0);
+        assert_int_equal(f->queue.n_submitted, 2);
+        assert_int_equal(f->queue.demand.size_bytes, 3 * BLOCK);
+        end_job(f, JOB_PARTIAL, 41, 1, "pages are pinned");
+        assert_int_equal(driver.n, 2);
+        assert_int_equal(f->queue.n_submitted, 2);
         assert_int_equal(driver.n_pages, 1);
         assert_non_null(strstr(balloon_source_reason(f->source), "by blocks: pages are pinned"));
 }
@@ -366,9 +410,10 @@ static void test_lends_pages_first(void **state) {
         Fixture *f = *state;
         Job *other;
 
+        driver.pieces_shortage = MEMUNPLUG_BALLOON_SHORT_NONE;
         want(f, 4 * BLOCK);
         end_job(f, JOB_PARTIAL, 34, 1, "no more");
-        driver.state.held += 100 * MIB;
+        driver.state.held += 100 * MIB; /* it is at the pieces */
         driver.range_start = 33 * BLOCK + 7 * MIB;
         driver.range_bytes = 30 * MIB;
         other = begin_other(f);
@@ -431,6 +476,7 @@ static void test_led_by_another(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_step),
+                cmocka_unit_test(test_step_order),
                 cmocka_unit_test_setup_teardown(test_take_and_return, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_partial, set_up, tear_down),

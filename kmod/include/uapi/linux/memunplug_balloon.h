@@ -89,14 +89,22 @@ struct memunplug_balloon_blocks {
 	__u32 n;
 };
 
+/* memunplug_balloon_pages.flags */
+#define MEMUNPLUG_BALLOON_PAGES_PIECES		(1U << 0)	/* pieces of 2 MiB only */
+
 /**
  * struct memunplug_balloon_pages - let the driver go on page by page (PAGES)
  * @sequence: in: that of the target which this is for
+ * @flags: in: MEMUNPLUG_BALLOON_PAGES_*
+ * @reserved: in: 0
  *
- * Until the next target or RELEASE. Errors: ESTALE there is another one by now.
+ * Until the next target, PAGES or RELEASE. There is no shortage at first: when free
+ * pieces run out there is one. Errors: ESTALE there is another target by now.
  */
 struct memunplug_balloon_pages {
 	__u64 sequence;
+	__u32 flags;
+	__u32 reserved;
 };
 
 /**
