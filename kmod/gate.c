@@ -437,14 +437,21 @@ void mu_gate_info(struct memunplug_info *info)
 	mutex_unlock(&gate_lock);
 }
 
+/* No handler runs any more when this returns. */
+static void gate_ignore(void)
+{
+	struct gate_device *device;
+
+	list_for_each_entry(device, &gate_devices, node)
+		if (device->listening)
+			acpi_remove_notify_handler(device->handle, ACPI_SYSTEM_NOTIFY, gate_notify);
+}
+
 static void gate_free(void)
 {
 	struct gate_device *device, *next;
 
 	list_for_each_entry_safe(device, next, &gate_devices, node) {
-		/* Returns when the handler does not run any more. */
-		if (device->listening)
-			acpi_remove_notify_handler(device->handle, ACPI_SYSTEM_NOTIFY, gate_notify);
 		list_del(&device->node);
 		kfree(device);
 	}
@@ -482,7 +489,9 @@ void mu_gate_exit(void)
 	unregister_memory_notifier(&gate_memory_notifier);
 	/* A holder that was killed may have left its devices to the work item. */
 	flush_delayed_work(&gate_work);
-	gate_free();
+	gate_ignore();
+	/* Handlers queued it until now, and it queues itself after a hot-add. */
 	cancel_delayed_work_sync(&gate_work);
+	gate_free();
 	destroy_workqueue(gate_wq);
 }
