@@ -58,7 +58,7 @@ static struct kprobe virtio_mem_probe = {
 };
 
 static DEFINE_MUTEX(virtio_mem_lock);
-static bool virtio_mem_tried;	/* to register the probe */
+static bool virtio_mem_tried;	/* to register the probe, and not in vain for want of memory */
 static bool virtio_mem_probed;
 
 /* Not before there is such a device: then the virtio core is there. */
@@ -68,10 +68,11 @@ static void virtio_mem_watch(void)
 
 	mutex_lock(&virtio_mem_lock);
 	if (!virtio_mem_tried) {
-		virtio_mem_tried = true;
+		virtio_mem_probe.addr = NULL;	/* or a second try is refused */
 		ret = register_kprobe(&virtio_mem_probe);
+		virtio_mem_tried = ret != -ENOMEM;
 		virtio_mem_probed = ret == 0;
-		if (ret)
+		if (virtio_mem_tried && ret)
 			pr_notice("requests to virtio-mem devices are not announced: %d\n", ret);
 	}
 	mutex_unlock(&virtio_mem_lock);
