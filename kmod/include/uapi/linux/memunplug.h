@@ -213,7 +213,8 @@ struct memunplug_survey {
  *
  * Devices that are hot-added meanwhile are held without another call. Empty slots
  * are never held. Errors: EBUSY another file holds it; ENODEV no ACPI memory
- * devices here; EINTR a fatal signal came while the kernel was busy with a device.
+ * devices here; ENOMEM; EINTR a fatal signal came while the kernel was busy with a
+ * device.
  */
 struct memunplug_gate {
 	__u32 hold;
