@@ -17,6 +17,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), 'vm')]
 
 import cases                                                        # noqa: E402
 import debian                                                       # noqa: E402
+import debugkernel                                                  # noqa: E402
 import endurance                                                    # noqa: E402
 import machine                                                      # noqa: E402
 import product                                                      # noqa: E402
@@ -30,8 +31,9 @@ the first loss, which is reported and stays in the table.
 """
 
 # How often, for a release; what is counted is in the row's class.
-BARS = {'dimm-cycles': 1024, 'loaded-offlines': 5000, 'kills': 1000}
-UNITS = {'dimm-cycles': 1, 'loaded-offlines': 2, 'kills': 1}        # counted in one step
+BARS = {'dimm-cycles': 1024, 'loaded-offlines': 5000, 'kills': 1000, 'fuzzed-calls': 1000000}
+UNITS = {'dimm-cycles': 1, 'loaded-offlines': 2, 'kills': 1,       # counted in one step
+         'fuzzed-calls': endurance.FuzzedCalls.CALLS}
 SESSION = 100                                                       # steps in one guest, then a fresh one
 
 HEAD = """\
@@ -128,7 +130,7 @@ def table(all_counts):
         for row in BARS:
             count = counts.read(row)
             lines.append('| %s | %s | %d | %d%s | %d | %s |' % (
-                debian.Kernel(series).release, endurance.ROWS[row].what, BARS[row], count['done'],
+                debugkernel.kernel(series).release, endurance.ROWS[row].what, BARS[row], count['done'],
                 ' (reached)' if count['done'] >= BARS[row] and not count['lost'] else '', len(count['lost']),
                 endurance.describe(count['figures'])))
     return '\n'.join(lines) + '\n'
@@ -140,7 +142,7 @@ def main():
     p.add_argument('--minutes', type=float, default=30, help='for all rows together (30)')
     p.add_argument('--full', action='store_true', help='as long as it takes')
     p.add_argument('--print', action='store_true', help='run nothing, print the table')
-    p.add_argument('--kernel', action='append', choices=sorted(debian.SERIES), help='6.1 if none is named')
+    p.add_argument('--kernel', action='append', choices=debugkernel.ALL, help='6.1 if none is named')
     p.add_argument('row', nargs='*', help='only these: ' + ', '.join(BARS))
     arguments = p.parse_args()
     if set(arguments.row) - set(BARS):

@@ -4,12 +4,10 @@
 # source that Debian ships of each series. Of that source only what one folder's build
 # needs is unpacked.
 
-import glob
 import os
 import re
 import shutil
 import subprocess
-import tarfile
 
 import checks
 import debian
@@ -32,35 +30,17 @@ CONFIG = ('64BIT=y', 'ACPI=y', 'PCI=y', 'SMP=y', 'NUMA=y', 'MODULES=y', 'MMU=y',
 OURS = ('MEMUNPLUG', 'MEMUNPLUG_BALLOON')
 
 
-def _archive(series):
-    """The compressed source of a series, from Debian's package of it."""
-    found = glob.glob('/usr/src/linux-source-%s.tar.xz' % series)
-    if not found:
-        try:
-            deb = debian.archive(debian.SERIES[series]).fetch('linux-source-' + series)
-            found = glob.glob(os.path.join(debian.unpack([deb]), 'usr/src/linux-source-*.tar.xz'))
-        except debian.PackageError as error:
-            raise checks.Failure(str(error)) from error
-    return found[0]
-
-
 def _pristine(series):
     """The parts of the source tree that are needed, unchanged: its directory, kept in the cache."""
-    source = _archive(series)
+    try:
+        source = debian.source_archive(series)
+    except debian.PackageError as error:
+        raise checks.Failure(str(error)) from error
     key = '%s-%d' % (series, os.path.getmtime(source))
     target = os.path.join(debian.cache_dir('kernel-tree'), key)
     with debian.Lock('kernel-tree'):
-        if os.path.exists(target):
-            return target
-        work = target + '.new'
-        shutil.rmtree(work, ignore_errors=True)
-        with tarfile.open(source, 'r|xz') as archive:
-            for member in archive:
-                name = member.name.partition('/')[2]
-                if name.startswith(FOLDERS) or FILES.search(name):
-                    member.name = name
-                    archive.extract(member, work)
-        os.rename(work, target)
+        if not os.path.exists(target):
+            debian.unpack_source(series, target, lambda name: name.startswith(FOLDERS) or FILES.search(name))
     return target
 
 
@@ -114,4 +94,4 @@ def check_in_tree(series):
                 raise checks.Failure('%s was not built' % name)
     finally:
         shutil.rmtree(tree, ignore_errors=True)
-    return ['%s, patch of %d lines' % (os.path.basename(_archive(series)), text.count(b'\n'))]
+    return ['%s, patch of %d lines' % (os.path.basename(debian.source_archive(series)), text.count(b'\n'))]

@@ -22,6 +22,7 @@ import cases                                                        # noqa: E402
 import checks                                                       # noqa: E402
 import clients                                                      # noqa: E402
 import debian                                                       # noqa: E402
+import debugkernel                                                  # noqa: E402
 import fuzz                                                         # noqa: E402
 import kerneltree                                                   # noqa: E402
 import machine                                                      # noqa: E402
@@ -32,8 +33,9 @@ DESCRIPTION = """\
 Run the tests: build/* (gcc, clang, with sanitizers), unit/* (what `meson test` runs, in
 the plain and the sanitized build), style/*, package/*, kmod/* (warnings, sparse, checkpatch,
 in a kernel tree), fuzz/* (every target, and what they covered), bench/* (what calls and idling cost) and
-vm/KERNEL/* (real guests). NAME is a suite, the beginning of a name up to a slash, or a
-pattern: unit, vm/6.1, vm/6.1/eject/*, *plain*.
+vm/KERNEL/* (real guests; on the kernel debug only if it is named: vm/debug, which builds
+it). NAME is a suite, the beginning of a name up to a slash, or a pattern: unit, vm/6.1,
+vm/6.1/eject/*, *plain*.
 """
 
 SLOW_SECONDS = 1800                             # nothing that is one test may take longer
@@ -96,6 +98,10 @@ class Selection:
     def __init__(self, names, series):
         self.patterns = [p for n in names for p in ((n,) if set(n) & set('*?[') else (n, n + '/*'))]
         self.series = series
+
+    def asks_for(self, series):
+        """Whether this series was asked for by its name."""
+        return self.series == [series] or any(p.startswith('vm/%s' % series) for p in self.patterns)
 
     def has(self, name):
         return not self.patterns or any(fnmatch.fnmatch(name, p) for p in self.patterns)
@@ -250,6 +256,10 @@ def run_guests(report, selection, built):
         wanted = [name for name, _ in cases.find(series) if selection.has(name)]
         if not wanted:
             continue
+        if series == debugkernel.SERIES and not selection.asks_for(series):
+            report('vm/debug', 'the module on the debug kernel', 'skip',
+                   'takes too long here, and longer to build: ' + debugkernel.COMMAND)
+            continue
         if made is None:
             if not built.get('gcc'):
                 report('vm/all', '', 'fail', 'build/gcc did not work')
@@ -291,10 +301,10 @@ def main():
     p = argparse.ArgumentParser(prog='tests/run', description=DESCRIPTION,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument('--list', action='store_true', help='say the names, run nothing')
-    p.add_argument('--kernel', action='append', choices=sorted(debian.SERIES), help='only this kernel series')
+    p.add_argument('--kernel', action='append', choices=debugkernel.ALL, help='only this kernel series')
     p.add_argument('names', nargs='*', metavar='NAME')
     a = p.parse_args()
-    selection = Selection(a.names, a.kernel or ['6.1', '6.12'])
+    selection = Selection(a.names, a.kernel or debugkernel.ALL)
     if a.list:
         return list_all(selection)
     os.chdir(TOP)

@@ -14,6 +14,7 @@ import time
 import traceback
 
 import debian
+import debugkernel
 import machine
 import product
 
@@ -169,7 +170,7 @@ def run(report, series, made, patterns=()):
     if not cases:
         return
     try:
-        kernel = debian.Kernel(series)
+        kernel = debugkernel.kernel(series)
         product.helpers()
     except (debian.PackageError, product.BuildError) as error:
         for i, (name, function) in enumerate(cases):

@@ -19,6 +19,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tarfile
 import time
 
 STALE_SECONDS = 24 * 3600               # package lists older than this are fetched again
@@ -269,8 +270,32 @@ def unpack(debs, finish=None):
 SERIES = {'6.1': 'bookworm', '6.12': 'backports'}
 
 
+def source_archive(series):
+    """The compressed source of a series, from Debian's package of it: its path."""
+    found = glob.glob('/usr/src/linux-source-%s.tar.xz' % series)
+    if not found:
+        deb = archive(SERIES[series]).fetch('linux-source-' + series)
+        found = glob.glob(os.path.join(unpack([deb]), 'usr/src/linux-source-*.tar.xz'))
+    return found[0]
+
+
+def unpack_source(series, target, wanted):
+    """The files of a series' source for which wanted(name) is true, in a new folder: all or nothing."""
+    work = target + '.new'
+    shutil.rmtree(work, ignore_errors=True)
+    with tarfile.open(source_archive(series), 'r|xz') as source:
+        for member in source:
+            member.name = member.name.partition('/')[2]
+            if member.name and wanted(member.name):
+                source.extract(member, work)
+    os.rename(work, target)
+
+
 class Kernel:
     """A kernel of Debian, unpacked: image, modules, and what modules are built against."""
+
+    arguments = ()                      # of its own, on the command line of guests
+    make_arguments = ()                 # for modules of ours
 
     def __init__(self, series):
         if series not in SERIES:

@@ -8,9 +8,11 @@
 
 import json
 import random
+import re
 import signal
 import time
 
+import moduleguest
 from cases import Failure
 from scenario import FINAL, OST_PENDING, Eject, Workload, blocks, ctl, isolated_blocks, jobs, states, wait_all_online
 
@@ -219,7 +221,27 @@ class Kills:
         return {'slowestRestartSeconds': round(self.slowest, 2), 'hit': self.hit, 'pagesChecked': self.lab.checked()}
 
 
-ROWS = {'dimm-cycles': DimmCycles, 'loaded-offlines': LoadedOfflines, 'kills': Kills}
+class FuzzedCalls:
+    """The modules' device files get calls by chance, each judged, while a block comes and goes."""
+
+    what = 'call of the modules by chance'
+    CALLS = 20000                               # in one step
+
+    def __init__(self, boot, seed=1):
+        self.guest, self.seed, self.worked = boot(limit=24 * 3600, **moduleguest.OPTIONS), seed, 0
+        moduleguest.prepare(self.guest)
+
+    def step(self):
+        out = moduleguest.fuzz(self.guest, self.CALLS, self.seed)
+        self.worked += sum(int(n) for n in re.findall(r': (\d+) done,', out))
+        self.seed += 1
+        expect(self.guest.splats(), [], 'what the kernel said')
+
+    def figures(self):
+        return {'notRefused': self.worked}
+
+
+ROWS = {'dimm-cycles': DimmCycles, 'loaded-offlines': LoadedOfflines, 'kills': Kills, 'fuzzed-calls': FuzzedCalls}
 
 
 def describe(figures):

@@ -2,10 +2,9 @@
 /*
  * The test of memunplug.ko, run as root inside a guest that has the module loaded
  * and some blocks online_movable. Prints TAP. Owns the frame: what memory there is,
- * helpers, the report. What must hold is in kmod_test_interface.c, _evacuate.c, _gate.c,
- * _storm.c.
+ * helpers, the report. What must hold is in the parts' own files, kmod_test_PART.c.
  *
- *   kmod_test [PART]       PART: interface, evacuate, gate or storm
+ *   kmod_test [PART]       PART: interface, evacuate, gate, storm, fuzz, failure or reload
  */
 
 #define _GNU_SOURCE
@@ -122,6 +121,20 @@ long isolated_blocks(void) {
         return sum;
 }
 
+void finish(bool ok) {
+        fflush(stdout);
+        _exit(ok ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+bool nothing_left(const Machine *m) {
+        struct memunplug_info info = { 0 };
+        bool ok = CHECK(isolated_blocks() == 0);
+
+        ok &= CHECK(call(m->fd, MEMUNPLUG_IOC_GET_INFO, &info) == 0);
+        ok &= CHECK(info.gate_held == 0 && info.gated_devices == 0);
+        return ok & CHECK(info.selftest == MEMUNPLUG_SELFTEST_PASSED);
+}
+
 static bool block_zone(unsigned index, bool *ret_movable) {
         char path[96], text[64];
 
@@ -181,12 +194,8 @@ static bool run_case(const Case *c, const Machine *machine) {
 
         fflush(stdout);
         pid = fork();
-        if (pid == 0) {
-                bool ok = c->run(machine);
-
-                fflush(stdout);
-                _exit(ok ? EXIT_SUCCESS : EXIT_FAILURE);
-        }
+        if (pid == 0)
+                finish(c->run(machine));
         if (pid < 0 || waitpid(pid, &status, 0) != pid)
                 return false;
         if (WIFSIGNALED(status))
@@ -211,11 +220,15 @@ int main(int argc, char **argv) {
         static const struct {
                 const char *name;
                 const Case *cases;
+                bool closed;                    /* needs that nobody has the device open */
         } parts[] = {
-                { "interface", interface_cases },
-                { "evacuate", evacuate_cases },
-                { "gate", gate_cases },
-                { "storm", storm_cases },
+                { "interface", interface_cases, false },
+                { "evacuate", evacuate_cases, false },
+                { "gate", gate_cases, false },
+                { "storm", storm_cases, false },
+                { "fuzz", fuzz_cases, false },
+                { "failure", failure_cases, false },
+                { "reload", reload_cases, true },
         };
         unsigned number = 0, failed = 0;
         Machine machine;
@@ -228,9 +241,13 @@ int main(int argc, char **argv) {
         }
         note("movable 0x%"PRIx64"-0x%"PRIx64", block 0x%"PRIx64", pageblock 0x%"PRIx64,
              machine.start, machine.end, machine.block, machine.pageblock);
-        for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-                if (argc < 2 || strcmp(argv[1], parts[i].name) == 0)
-                        failed += run_cases(parts[i].cases, &machine, &number);
+        for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+                if (argc >= 2 && strcmp(argv[1], parts[i].name) != 0)
+                        continue;
+                if (parts[i].closed)            /* the last part */
+                        close(machine.fd);
+                failed += run_cases(parts[i].cases, &machine, &number);
+        }
         printf("1..%u\n", number);
         return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

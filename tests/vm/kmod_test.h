@@ -13,6 +13,7 @@
 #include <linux/memunplug.h>
 
 #define DEVICE "/dev/memunplug"
+#define BALLOON "/dev/memunplug-balloon"
 #define NONE MEMUNPLUG_NONE
 
 typedef struct Machine {
@@ -29,7 +30,8 @@ typedef struct Case {
 } Case;
 
 /* Each: the cases, up to one without a name. */
-extern const Case interface_cases[], evacuate_cases[], gate_cases[], storm_cases[];
+extern const Case interface_cases[], evacuate_cases[], gate_cases[], storm_cases[], fuzz_cases[],
+        failure_cases[], reload_cases[];
 
 /* Says on a TAP comment line what was seen. */
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -41,6 +43,46 @@ bool check_at(bool ok, const char *text, const char *file, int line);
 int call(int fd, unsigned long command, void *arg);
 int evacuate(int fd, uint64_t start, uint64_t size, struct memunplug_evacuate *ret);
 int survey(int fd, uint64_t start, uint64_t size, struct memunplug_survey *ret);
+
+/* Numbers that look random; the same seed gives the same ones. */
+typedef struct Dice {
+        uint64_t seed, n;
+} Dice;
+
+uint64_t roll(Dice *dice, uint64_t sides);
+uint64_t roll_address(Dice *dice, const Machine *machine);
+uint64_t roll_size(Dice *dice, const Machine *machine);
+uint32_t roll_flags(Dice *dice);
+/* Is a result among these? If not, says so. */
+bool errno_allowed(int r, const int *allowed, size_t n);
+
+/* How often a call was made: it did its work, or was refused. */
+typedef struct CallTally {
+        unsigned long done, refused;
+} CallTally;
+
+#define RANDOM_CALLS_MAX 16                     /* more than there are */
+/* Of those that random_calls() makes: a name, or NULL behind the last. */
+const char *random_call_name(size_t command);
+/*
+ * So many calls by chance, or until the module is gone; false at the first that does not do what
+ * it must. tally: by command, added to.
+ */
+bool random_calls(const Machine *machine, uint64_t seed, unsigned long calls, CallTally *tally);
+
+/* The n-th allocation of this task, or copy from or to it, fails: of kernels with fault injection. */
+typedef struct Failure {
+        int fd;
+} Failure;
+
+bool failure_open(Failure *ret);
+bool failure_set(const Failure *failure, unsigned n);   /* 0: none */
+bool failure_met(const Failure *failure);               /* it has come */
+
+/* End of a process of a test. */
+_Noreturn void finish(bool ok);
+/* Nothing isolated, nobody holds the gate, the self-test's verdict stands. */
+bool nothing_left(const Machine *machine);
 
 /* A whole small file below /proc or /sys; false if it cannot be read. */
 bool read_text(const char *path, char *buffer, size_t size);

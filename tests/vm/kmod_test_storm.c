@@ -29,46 +29,6 @@
 #define CALLERS 3
 #define CHURN_BYTES (48UL << 20)
 
-typedef struct Dice {
-        uint64_t seed, n;
-} Dice;
-
-static uint64_t roll(Dice *dice, uint64_t sides) {
-        return mix64(dice->seed ^ mix64(dice->n++)) % sides;
-}
-
-static uint64_t roll_address(Dice *dice, const Machine *m) {
-        uint64_t blocks = (m->end - m->start) / m->pageblock;
-        const uint64_t base[] = {
-                m->start, m->start + roll(dice, blocks) * m->pageblock, m->start + roll(dice, blocks) * m->pageblock,
-                m->end - m->pageblock, m->end, 0, 1ULL << 63, ~0ULL, roll(dice, ~0ULL),
-        };
-        const uint64_t off[] = { 0, 0, 0, 0, 1, PAGE_BYTES, m->pageblock };
-
-        return base[roll(dice, sizeof base / sizeof base[0])] + off[roll(dice, sizeof off / sizeof off[0])];
-}
-
-static uint64_t roll_size(Dice *dice, const Machine *m) {
-        const uint64_t base[] = {
-                m->pageblock, m->pageblock * (1 + roll(dice, 64)), m->block, m->end - m->start,
-                PAGE_BYTES, 0, 1, ~0ULL, 1ULL << 63,
-        };
-
-        return base[roll(dice, sizeof base / sizeof base[0])];
-}
-
-static uint32_t roll_flags(Dice *dice) {
-        return roll(dice, 8) == 0 ? (uint32_t) roll(dice, ~0ULL) : 0;
-}
-
-static bool errno_allowed(int r, const int *allowed, size_t n) {
-        for (size_t i = 0; i < n; i++)
-                if (r == allowed[i])
-                        return true;
-        note("not a documented error: %s", strerror(-r));
-        return false;
-}
-
 #define ALLOWED(r, ...) errno_allowed(r, (const int[]) { 0, __VA_ARGS__ }, \
                                       sizeof((const int[]) { 0, __VA_ARGS__ }) / sizeof(int))
 
@@ -249,27 +209,19 @@ static bool play(const Machine *m, unsigned part, uint64_t end) {
 static bool test_storm(const Machine *m) {
         const char *seconds = getenv("MEMUNPLUG_STORM_SECONDS");
         uint64_t end = now_usec() + (seconds ? strtoull(seconds, NULL, 10) : STORM_SECONDS) * 1000000;
-        struct memunplug_info info;
         bool ok = true;
 
         fflush(stdout);
         for (unsigned i = 0; i < CALLERS + 3; i++) {
                 pid_t pid = fork();
 
-                if (pid == 0) {
-                        bool good = play(m, i, end);
-
-                        fflush(stdout);
-                        _exit(good ? EXIT_SUCCESS : EXIT_FAILURE);
-                }
+                if (pid == 0)
+                        finish(play(m, i, end));
                 ok &= CHECK(pid > 0);
         }
         for (int status; wait(&status) > 0;)
                 ok &= CHECK(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS);
-        ok &= CHECK(isolated_blocks() == 0);
-        ok &= CHECK(call(m->fd, MEMUNPLUG_IOC_GET_INFO, &info) == 0);
-        ok &= CHECK(info.gate_held == 0 && info.gated_devices == 0);
-        return ok & CHECK(info.selftest == MEMUNPLUG_SELFTEST_PASSED);
+        return ok & nothing_left(m);
 }
 
 const Case storm_cases[] = {

@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-import debian
+import debugkernel
 import image
 from channel import GuestDied, GuestError, GuestTimeout, Link, QmpError, Result  # noqa: F401
 
@@ -25,7 +25,8 @@ UNITS = {'K': 10, 'M': 20, 'G': 30}
 
 # What the kernel says when it has gone wrong, in the console's text.
 SPLAT = re.compile(r'BUG:|WARNING: |Oops|general protection fault|Kernel panic|Call Trace:|soft lockup|'
-                   r'blocked for more than|rcu: INFO|list_(add|del) corruption|Bad page state|refcount_t:')
+                   r'blocked for more than|rcu: INFO|list_(add|del) corruption|Bad page state|refcount_t:|'
+                   r'KASAN|UBSAN|INFO: (trying|possible|inconsistent)|suspicious RCU|ODEBUG')
 
 
 def parse_size(text):
@@ -39,7 +40,7 @@ class Guest:
     """
     A running guest. Use as a context manager: the machine is gone at its end.
 
-    kernel    series of Debian's kernel: '6.1' or '6.12'
+    kernel    series of Debian's kernel: '6.1' or '6.12', or 'debug'
     memory    boot memory; dimms: sizes of DIMMs plugged at start, named d1, d2...
     product   a product.Product put into the guest, or None
     policy    memhp_default_state=, or None for the kernel's own
@@ -51,7 +52,7 @@ class Guest:
     def __init__(self, kernel='6.1', memory='3G', dimms=(), product=None, files=(), policy='online_movable',
                  append='', devices=(), limit=300, cpus=2, cpu='max', trixie=False, log=None, qmp_path=None,
                  icount=False):
-        self.kernel = debian.Kernel(kernel) if isinstance(kernel, str) else kernel
+        self.kernel = debugkernel.kernel(kernel) if isinstance(kernel, str) else kernel
         self.dir = tempfile.mkdtemp(prefix='memunplug-guest-')
         self.console_path = os.path.join(self.dir, 'console')
         self.process = self.link = None
@@ -89,7 +90,8 @@ class Guest:
     def _arguments(self, memory, dimms, policy, append, devices, cpus, qmp_path):
         """QEMU's, but for what the host's end of this guest is."""
         arguments = ['console=ttyS0', 'loglevel=5', 'panic=-1', 'oops=panic', 'random.trust_cpu=on', 'tsc=reliable',
-                     'no_timer_check']          # on a busy host the emulated timer looks broken at boot
+                     'no_timer_check',          # on a busy host the emulated timer looks broken at boot
+                     *self.kernel.arguments]
         if policy:
             arguments.append('memhp_default_state=' + policy)
         if append:
