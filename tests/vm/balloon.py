@@ -12,6 +12,8 @@ from scenario import MIB
 NAME = 'memunplug_balloon'
 MODULE = '/lib/modules/$(uname -r)/updates/%s.ko' % NAME
 STOCK = 'virtio_balloon'
+PAGE_POISON, REPORTING = 4, 5                   # feature bits
+CONFIG_OFFSET, POISON_OFFSET = 0x2000, 12       # in QEMU's fifth region of a device; in the balloon's configuration
 
 
 def device(name='b1', **options):
@@ -84,6 +86,20 @@ class Balloon:
         """Who has the device: the driver's name or ''."""
         return self.guest.check('for d in /sys/bus/virtio/devices/*; do grep -q 0x0005 $d/device && '
                                 '{ readlink $d/driver || echo; }; done').strip().rpartition('/')[2]
+
+    def negotiated(self):
+        """Numbers of the feature bits that driver and device agreed on."""
+        bits = self.guest.check('for d in /sys/bus/virtio/devices/*; do grep -q 0x0005 $d/device && '
+                                'cat $d/features; done').strip()
+        return {number for number, bit in enumerate(bits) if bit == '1'}
+
+    def poison_value(self):
+        """What free pages are filled with, as the device has been told: its configuration, read at the host."""
+        path = self.guest.check('for d in /sys/bus/virtio/devices/*; do grep -q 0x0005 $d/device && '
+                                'cat $d/../resource; done').splitlines()
+        address = int(path[4].split()[0], 16) + CONFIG_OFFSET + POISON_OFFSET
+        said = self.guest.qmp('human-monitor-command', {'command-line': 'xp /1wx %#x' % address})
+        return int(said.split(':')[1], 16)
 
     def bind(self, driver, bound=True):
         """By hand, as an administrator does it."""

@@ -171,10 +171,10 @@ def test_suspend(t):
 @kernels('6.1', '6.12')
 def test_need(t):
     """where it may: before a process is killed for want of memory, the balloon gives back what it lacks"""
-    g = t.guest(memory='1G', limit=300, product=t.bare(),
+    g = t.guest(memory='1G', limit=300, product=t.bare(), append='init_on_free=1',
                 devices=balloon.device(deflate_on_oom='on', free_page_reporting='on'))
     b = Balloon(g, FULL)
-    b.load()
+    _check_reporting(t, g, b)
     total = g.meminfo('MemTotal')
     b.settle(HALF)
     t.equal(g.meminfo('MemTotal'), total, 'what counts as memory of the guest')
@@ -190,18 +190,39 @@ def test_need(t):
     b.settle(FULL)
 
 
+def _check_reporting(t, g, b):
+    """What the guest has free QEMU gets without asking; the kernel zeroes what is freed, which fits with that."""
+    full = g.host_memory()[0]                   # all of it was zeroed at boot
+    b.load()
+    left = full
+    for _ in range(120):
+        left = g.host_memory()[0]
+        if left < full - 384 * MIB:
+            break
+        g.check('usleep 500000')
+    t.note('free pages are reported: QEMU had %d MiB, has %d', full // MIB, left // MIB)
+    t.at_most(left, full - 384 * MIB, "QEMU's memory after free pages were reported")
+    t.equal(b.actual(), FULL, 'what the guest has, as no target was set')
+    t.true({balloon.PAGE_POISON, balloon.REPORTING} <= b.negotiated(), 'features: %s' % b.negotiated())
+    t.equal(b.poison_value(), 0, 'what free pages are filled with')
+
+
 @kernels('6.1')
 def test_eject(t):
     """a DIMM that the balloon has pages of can be ejected: it gives those back, and room for the others"""
-    g = t.guest(memory='768M', dimms=['512M'], limit=300, product=t.bare(), devices=balloon.device())
+    g = t.guest(memory='768M', dimms=['512M'], limit=300, product=t.bare(), devices=balloon.device(),
+                append='page_poison=1')
     b = Balloon(g, 768 * MIB + 512 * MIB)
     b.load()
+    t.true(balloon.PAGE_POISON in b.negotiated(), 'features: %s' % b.negotiated())
+    t.equal(b.poison_value(), 0xaaaaaaaa, 'what free pages are filled with')
     t.equal(b.actual(), b.full, 'at first')
     b.settle(b.full - 700 * MIB)
     since = g.mark()
     g.qmp('device_del', id='d1')
     g.wait_event('DEVICE_DELETED', 120, since, lambda d: d.get('device') == 'd1')
     b.settle(768 * MIB)
+    t.true('pagealloc' not in g.console, 'what came back from the host is taken for good: %s' % g.tail())
 
 
 def _source(g):
