@@ -19,7 +19,7 @@ WATCHDOG = 10                                   # seconds, for the test; the uni
 SHUTTING_DOWN = 'the system is about to be shut down'
 SMOKE = os.path.join(product.TOP, 'debian/tests/smoke')     # what the package's own test is
 STRIKES = ('KILL', 'SEGV', 'STOP')
-RESTART = 10                                    # seconds, in a guest that shares an emulated processor; asked are 2
+RESTART = 45                                    # seconds, in a guest that shares an emulated processor; asked are 2
 STATE = ('/var/lib/memunplug', '/run/memunplug', '/etc/memunplug', '/run/varlink/registry/org.memunplug')
 
 RESTARTED = ('timeout 140 sh -c "until [ \\$(systemctl show -P NRestarts memunplugd.service) -gt %d ]; '
