@@ -14,6 +14,10 @@
  *
  * Which pages these are is said by classify.c and, of those that fail without
  * looking like it, by evacuate.c.
+ *
+ * Pages that are locked or under writeback are set aside, too: migration would wait for
+ * them, where no signal reaches. One that is on no list by now is somebody else's, or
+ * has come in since the batches were drained; a pass does not find it, or waits.
  */
 #include <linux/mm.h>
 #include <linux/page-flags.h>
@@ -31,13 +35,13 @@ struct aside_walk {
 /**
  * mu_aside_init - make room
  * @aside: zeroed
- * @cache: pages of clean page cache that are to be set aside, too
+ * @more: pages that are known to be set aside: clean page cache, slow ones
  *
  * Return: 0, or -ENOMEM.
  */
-int mu_aside_init(struct mu_aside *aside, unsigned long cache)
+int mu_aside_init(struct mu_aside *aside, unsigned long more)
 {
-	aside->max = MU_ASIDE_MAX + cache;
+	aside->max = MU_ASIDE_MAX + more;
 	aside->folio = kvmalloc_array(aside->max, sizeof(*aside->folio), GFP_KERNEL_ACCOUNT);
 	return aside->folio ? 0 : -ENOMEM;
 }
@@ -68,6 +72,11 @@ bool mu_pass_over_pfn(const struct mu_pass_over *over, unsigned long pfn)
 	return false;
 }
 
+static bool aside_is_listed(struct page *page)
+{
+	return folio_test_lru(page_folio(page));
+}
+
 /* Takes the page's LRU flag, and a reference so that it stays; false if it has none. */
 static bool aside_take(struct mu_aside *aside, struct page *page)
 {
@@ -93,18 +102,24 @@ static void aside_page(const struct mu_page *page, unsigned long pfn, unsigned l
 			   (page->flags & MEMUNPLUG_PAGE_SWAPCACHE);
 
 	/* Pinned anonymous pages are seen by migration itself. */
-	if (page->class == MEMUNPLUG_CLASS_PINNED && has_mapping)
+	if (page->class == MEMUNPLUG_CLASS_PINNED && !has_mapping)
+		return;
+	if (page->slow) {
+		if (!aside_take(aside, pfn_to_page(pfn)) && aside_is_listed(pfn_to_page(pfn)))
+			aside->behind = pfn + nr;
+	} else if (page->class == MEMUNPLUG_CLASS_PINNED) {
 		aside_take(aside, pfn_to_page(pfn));
-	else if (page->class == MEMUNPLUG_CLASS_MOVABLE && mu_pass_over_pfn(walk->over, pfn) &&
-		 !aside_take(aside, pfn_to_page(pfn)))
-		aside->behind = pfn + nr;
-	else if (walk->over->cache && page->clean_cache)
+	} else if (page->class == MEMUNPLUG_CLASS_MOVABLE && mu_pass_over_pfn(walk->over, pfn)) {
+		if (!aside_take(aside, pfn_to_page(pfn)))
+			aside->behind = pfn + nr;
+	} else if (walk->over->cache && page->clean_cache) {
 		aside_take(aside, pfn_to_page(pfn));
+	}
 }
 
 /**
  * mu_aside_collect - set aside what would stop a pass over a range
- * @aside: empty; what was set aside, and behind what failed and could not be
+ * @aside: empty; what was set aside, and behind what should have been and could not
  * @start: first page frame
  * @end: behind the last one
  * @over: pages that did not move before

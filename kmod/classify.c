@@ -194,6 +194,10 @@ void mu_classify(struct page *page, struct mu_page *ret_page)
 	}
 	result.clean_cache = result.class == MEMUNPLUG_CLASS_MOVABLE &&
 			     page_is_clean_cache(head, flags);
+	result.slow = (result.class == MEMUNPLUG_CLASS_MOVABLE ||
+		       result.class == MEMUNPLUG_CLASS_PINNED) &&
+		      result.flags & (MEMUNPLUG_PAGE_LOCKED | MEMUNPLUG_PAGE_WRITEBACK) &&
+		      !page_has_movable_ops(head);
 	*ret_page = result;
 }
 
@@ -207,6 +211,25 @@ bool mu_class_suspicious(u32 class)
 {
 	return class == MEMUNPLUG_CLASS_PINNED || class == MEMUNPLUG_CLASS_KERNEL ||
 	       class == MEMUNPLUG_CLASS_UNKNOWN;
+}
+
+/**
+ * mu_pfn_is_slow - is a page locked or under writeback?
+ * @pfn: any page frame
+ *
+ * Return: true if so; false also if it is gone.
+ */
+bool mu_pfn_is_slow(unsigned long pfn)
+{
+	struct mu_page page = {};
+	struct page *p;
+
+	mu_memmap_lock();
+	p = pfn_to_online_page(pfn);
+	if (p)
+		mu_classify(p, &page);
+	mu_memmap_unlock();
+	return page.slow;
 }
 
 /* The largest free page: up to 6.3 MAX_ORDER is one more, later one less is still right. */

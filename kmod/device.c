@@ -18,7 +18,8 @@ static int device_info(struct file *file, void *arg)
 	struct memunplug_info *info = arg;
 
 	info->abi = MEMUNPLUG_ABI;
-	info->features = MEMUNPLUG_FEATURE_SURVEY | MEMUNPLUG_FEATURE_KEEP_CACHE;
+	info->features = MEMUNPLUG_FEATURE_SURVEY | MEMUNPLUG_FEATURE_KEEP_CACHE |
+			 MEMUNPLUG_FEATURE_HELD;
 	mu_selftest_get(&info->selftest, &info->selftest_error);
 	if (info->selftest == MEMUNPLUG_SELFTEST_PASSED)
 		info->features |= MEMUNPLUG_FEATURE_EVACUATE;

@@ -18,11 +18,14 @@
  * What moves is not all: alloc_contig_range() gives up clean page cache. If that is to
  * be kept, passes leave it where it is (aside.c), and it is no reason for another pass.
  *
- * A page that somebody keeps locked makes migration wait, and no signal ends that.
- * A survey shows such pages beforehand; to begin all the same is up to user space.
+ * A page that somebody keeps locked, or that a device does not write, makes migration
+ * wait, and no signal ends that. Such pages are set aside, too; when all others are gone
+ * they get a moment, and those that are through by then a pass of their own. What is
+ * left is for user space to try again, or to report.
  */
 #include <linux/mm.h>
 #include <linux/overflow.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -34,6 +37,9 @@
 #define EVACUATE_STRAY_PASSES	1
 /* Passes in a row that moved nothing: pages fail one by one, or the range does. */
 #define EVACUATE_FRUITLESS_MAX	16
+/* How long slow pages are given, all together, and between two looks. */
+#define EVACUATE_WAIT_MSEC	1000
+#define EVACUATE_LOOK_MSEC	4
 
 /* An evacuation under way. */
 struct evacuation {
@@ -43,6 +49,8 @@ struct evacuation {
 	unsigned long tried;	/* first movable page when the last pass began */
 	unsigned int strays;	/* passes left for pages that came in meanwhile */
 	unsigned int passes;
+	unsigned long patience;	/* until then (jiffies) slow pages are given time */
+	bool waited;		/* patience has been set */
 	struct mu_pass_over over;
 	struct mu_aside aside;
 };
@@ -146,6 +154,9 @@ static int evacuate_step(struct evacuation *ev, const struct mu_tally *tally)
 	end = evacuate_segment(ev, tally);
 	if (!end)
 		return 1;
+	/* Those that are new to the cache wait in batches, where they cannot be set aside. */
+	if (tally->slow)
+		mu_lru_drain();
 	ret = evacuate_pass(ev, end);
 	ev->tried = tally->first_movable;
 	if (ret == -ENOENT) {	/* nothing of it can move */
@@ -166,9 +177,7 @@ static bool evacuate_is_enough(struct evacuation *ev, const struct mu_tally *tal
 	return !ev->strays--;
 }
 
-/*
- * All passes that the range needs; @tally is of the whole range, before and after.
- */
+/* The passes that it takes to move what is not slow; @tally is of [@ev->from, @ev->end). */
 static int evacuate_range(struct evacuation *ev, struct mu_tally *tally)
 {
 	unsigned int passes, fruitless = 0;
@@ -191,6 +200,51 @@ static int evacuate_range(struct evacuation *ev, struct mu_tally *tally)
 			break;
 		fruitless = tally->movable < before ? 0 : fruitless + 1;
 	}
+	return 0;
+}
+
+/* Until a page is not slow any more, or patience is over: 1 or 0. */
+static int evacuate_wait(struct evacuation *ev, unsigned long pfn)
+{
+	if (!ev->waited)
+		ev->patience = jiffies + msecs_to_jiffies(EVACUATE_WAIT_MSEC);
+	ev->waited = true;
+	while (mu_pfn_is_slow(pfn)) {
+		if (time_after(jiffies, ev->patience))
+			return 0;
+		schedule_timeout_killable(msecs_to_jiffies(EVACUATE_LOOK_MSEC));
+		if (fatal_signal_pending(current))
+			return -EINTR;
+	}
+	return 1;
+}
+
+/*
+ * What moves at once, then the slow ones, as far as they are through in time. While the
+ * first of them is waited for, others get through: a last look is for them. Few are left
+ * to whoever takes the memory offline, as strays are.
+ */
+static int evacuate_all(struct evacuation *ev, struct mu_tally *tally)
+{
+	bool more = true;
+	int ret;
+
+	for (;;) {
+		if (!ev->waited || tally->movable >= (ev->end - ev->start) / pageblock_nr_pages) {
+			ret = evacuate_range(ev, tally);
+			if (ret < 0)
+				return ret;
+		}
+		if (!tally->slow || !more)
+			break;
+		ret = evacuate_wait(ev, tally->first_slow);
+		if (ret < 0)
+			return ret;
+		more = ret;
+		ret = mu_tally(ev->from, ev->end, &ev->over, tally);
+		if (ret < 0)
+			return ret;
+	}
 	return mu_tally(ev->start, ev->end, NULL, tally);
 }
 
@@ -206,10 +260,10 @@ static int evacuate_work(struct evacuation *ev, struct mu_tally *tally)
 
 	if (!tally->used)
 		return 0;
-	ret = mu_aside_init(&ev->aside, ev->over.cache ? tally->cache : 0);
+	ret = mu_aside_init(&ev->aside, tally->slow + (ev->over.cache ? tally->cache : 0));
 	if (ret < 0)
 		return ret;
-	ret = evacuate_range(ev, tally);
+	ret = evacuate_all(ev, tally);
 	mu_aside_exit(&ev->aside);
 	return ret;
 }

@@ -51,6 +51,7 @@ void mu_memmap_unlock(void);
  * @order: of the compound or free page
  * @pfn: its first page frame
  * @clean_cache: a file's, of a disk or the like, on an LRU list and not dirty
+ * @slow: locked or under writeback: migration would wait for it, and no signal ends that
  */
 struct mu_page {
 	u32 class;
@@ -61,6 +62,7 @@ struct mu_page {
 	unsigned int order;
 	unsigned long pfn;
 	bool clean_cache;
+	bool slow;
 };
 
 /**
@@ -80,6 +82,7 @@ struct mu_walk {
 
 void mu_classify(struct page *page, struct mu_page *ret_page);
 bool mu_class_suspicious(u32 class);
+bool mu_pfn_is_slow(unsigned long pfn);
 int mu_walk(unsigned long start, unsigned long end, const struct mu_walk *walk);
 
 /* aside.c: pages that would stop a pass */
@@ -103,7 +106,7 @@ struct mu_pass_over {
 
 /**
  * struct mu_aside - pages set aside
- * @behind: end of the last page that failed and could not be set aside, or 0
+ * @behind: end of the last page that would stop a pass and could not be set aside, or 0
  * @n: their number
  * @max: room for so many
  * @folio: they, each with a reference of ours
@@ -115,7 +118,7 @@ struct mu_aside {
 	struct folio **folio;
 };
 
-int mu_aside_init(struct mu_aside *aside, unsigned long cache);
+int mu_aside_init(struct mu_aside *aside, unsigned long more);
 void mu_aside_exit(struct mu_aside *aside);
 bool mu_pass_over_pfn(const struct mu_pass_over *over, unsigned long pfn);
 int mu_aside_collect(struct mu_aside *aside, unsigned long start, unsigned long end,
@@ -127,12 +130,14 @@ void mu_aside_return(struct mu_aside *aside);
 /**
  * struct mu_tally - what an evacuation wants to know of a range
  * @used: pages that are not free
- * @movable: those of them that ought to move; not those to be passed over
+ * @movable: those of them that ought to move; not those to be passed over, nor, with
+ *	     a list of these, the slow ones
  * @first_used: first used page frame, or MU_NO_PFN
  * @first_movable: first movable one, or MU_NO_PFN
  * @first_movable_end: behind the (compound) page that has it
  * @first_reserved: first reserved or offline one, or MU_NO_PFN
- * @slow: movable pages that are locked or under writeback
+ * @first_slow: first slow one, or MU_NO_PFN
+ * @slow: movable or pinned pages that are locked or under writeback
  * @cache: clean page cache
  */
 struct mu_tally {
@@ -142,6 +147,7 @@ struct mu_tally {
 	unsigned long first_movable;
 	unsigned long first_movable_end;
 	unsigned long first_reserved;
+	unsigned long first_slow;
 	unsigned long slow;
 	unsigned long cache;
 };

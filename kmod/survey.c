@@ -48,11 +48,12 @@ static void survey_look_again(struct survey *survey, unsigned long pfn, struct m
 	mu_classify(pfn_to_page(pfn), page);
 }
 
-static bool survey_in_the_way(const struct mu_page *page)
+static bool survey_in_the_way(const struct survey *survey, const struct mu_page *page)
 {
 	switch (page->class) {
-	case MEMUNPLUG_CLASS_FREE:
 	case MEMUNPLUG_CLASS_MOVABLE:
+		return page->slow && survey->out->flags & MEMUNPLUG_SURVEY_HELD;
+	case MEMUNPLUG_CLASS_FREE:
 	case MEMUNPLUG_CLASS_BALLOON:
 	case MEMUNPLUG_CLASS_OFFLINE:
 		return false;
@@ -61,6 +62,15 @@ static bool survey_in_the_way(const struct mu_page *page)
 	default:
 		return true;
 	}
+}
+
+/* What the page is called in the list: what keeps a movable one is no class that is counted. */
+static u32 survey_class(const struct mu_page *page)
+{
+	if (page->class != MEMUNPLUG_CLASS_MOVABLE)
+		return page->class;
+	return page->flags & MEMUNPLUG_PAGE_WRITEBACK ? MEMUNPLUG_CLASS_WRITEBACK :
+							MEMUNPLUG_CLASS_LOCKED;
 }
 
 static void survey_list(struct survey *survey, const struct mu_page *page, unsigned long pfn)
@@ -75,7 +85,7 @@ static void survey_list(struct survey *survey, const struct mu_page *page, unsig
 		return;
 	survey->list[out->n_pages++] = (struct memunplug_page) {
 		.address = PFN_PHYS(page->pfn),
-		.class = page->class,
+		.class = survey_class(page),
 		.flags = page->flags,
 		.ref_count = page->ref_count,
 		.map_count = page->map_count,
@@ -106,7 +116,7 @@ static void survey_page(const struct mu_page *page, unsigned long pfn, unsigned 
 		if (again.flags & MEMUNPLUG_PAGE_WRITEBACK)
 			out->writeback_bytes += bytes;
 	}
-	if (survey_in_the_way(&again))
+	if (survey_in_the_way(survey, &again))
 		survey_list(survey, &again, pfn);
 }
 
@@ -121,7 +131,7 @@ static int survey_check(const struct memunplug_survey *in)
 {
 	u64 end;
 
-	if (in->flags)
+	if (in->flags & ~MEMUNPLUG_SURVEY_HELD)
 		return -EINVAL;
 	if (!in->size || in->size > SURVEY_SIZE_MAX)
 		return -EINVAL;
@@ -183,7 +193,7 @@ struct tally {
 
 static bool tally_moves(const struct tally *tally, const struct mu_page *page, unsigned long pfn)
 {
-	if (tally->over && tally->over->cache && page->clean_cache)
+	if (tally->over && (page->slow || (tally->over->cache && page->clean_cache)))
 		return false;
 	switch (page->class) {
 	case MEMUNPLUG_CLASS_MOVABLE:
@@ -212,11 +222,14 @@ static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned l
 		out->first_reserved = pfn;
 	if (page->clean_cache)
 		out->cache += nr;
+	if (page->slow) {
+		out->slow += nr;
+		if (out->first_slow == MU_NO_PFN)
+			out->first_slow = pfn;
+	}
 	if (!tally_moves(tally, page, pfn))
 		return;
 	out->movable += nr;
-	if (page->flags & (MEMUNPLUG_PAGE_LOCKED | MEMUNPLUG_PAGE_WRITEBACK))
-		out->slow += nr;
 	if (out->first_movable == MU_NO_PFN) {
 		out->first_movable = pfn;
 		out->first_movable_end = pfn + nr;
@@ -227,7 +240,7 @@ static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned l
  * mu_tally - count what an evacuation has to do
  * @start: first page frame
  * @end: behind the last one
- * @over: pages not to be counted as movable, or NULL
+ * @over: pages not to be counted as movable, nor are slow ones then, or NULL
  * @ret_tally: the counts
  *
  * Return: 0, or -EINTR if a fatal signal is pending.
@@ -239,6 +252,7 @@ int mu_tally(unsigned long start, unsigned long end, const struct mu_pass_over *
 		.first_used = MU_NO_PFN,
 		.first_movable = MU_NO_PFN,
 		.first_reserved = MU_NO_PFN,
+		.first_slow = MU_NO_PFN,
 	};
 	struct tally tally = { .out = &out, .over = over };
 	const struct mu_walk walk = { .page = tally_page, .data = &tally };

@@ -357,7 +357,9 @@ int engine_survey_page(Engine *engine, uint64_t address) {
         if (!engine->kmod)
                 return -EOPNOTSUPP;
         r = kmod_survey(engine->kmod, address, (uint64_t) sysconf(_SC_PAGESIZE), NULL, 0, &survey);
-        return r < 0 ? r : survey.total_blockers > 0;
+        if (r < 0)
+                return r;
+        return survey.total_blockers > 0 || survey.locked_bytes > 0 || survey.writeback_bytes > 0;
 }
 
 void engine_survey_clear(EngineSurvey *survey) {

@@ -171,6 +171,7 @@ int kmod_survey(const Kmod *kmod, uint64_t start, uint64_t size, struct memunplu
                         .size = size,
                         .pages = (uintptr_t) pages,
                         .max_pages = (uint32_t) max_pages,
+                        .flags = kmod->info.features & MEMUNPLUG_FEATURE_HELD ? MEMUNPLUG_SURVEY_HELD : 0,
                 };
                 r = kmod->ops->ioctl(kmod->fd, MEMUNPLUG_IOC_SURVEY, &call);
         }

@@ -38,7 +38,8 @@ int kmod_refresh(Kmod *kmod);
 /* Changes: moves pages out of the range. May block for long: workers only. flags: MEMUNPLUG_EVACUATE_*. */
 int kmod_evacuate(const Kmod *kmod, uint64_t start, uint64_t size, uint32_t flags,
                   struct memunplug_evacuate *ret);
-/* size at most KMOD_SURVEY_MAX; pages may be NULL. */
+/* size at most KMOD_SURVEY_MAX; pages may be NULL. Pages that are locked or under writeback are in the way,
+ * too, unless the module is too old for that. */
 int kmod_survey(const Kmod *kmod, uint64_t start, uint64_t size, struct memunplug_page *pages,
                 size_t max_pages, struct memunplug_survey *ret);
 /* Used bytes of a range of any size. */

@@ -25,6 +25,8 @@ const char *page_class_to_string(unsigned class) {
                 [MEMUNPLUG_CLASS_BALLOON] = "balloon",
                 [MEMUNPLUG_CLASS_KERNEL] = "kernel",
                 [MEMUNPLUG_CLASS_UNKNOWN] = "unknown",
+                [MEMUNPLUG_CLASS_LOCKED] = "locked",
+                [MEMUNPLUG_CLASS_WRITEBACK] = "writeback",
         };
 
         return class < sizeof(names) / sizeof(names[0]) ? names[class] : "unknown";

@@ -50,7 +50,8 @@ static int add_block(Engine *engine, const BlockTable *table, uint32_t block, Ob
         *ret_keep = survey.unmovable_bytes == 0 && survey.locked_bytes == 0 && survey.writeback_bytes == 0;
         obstacle->used_bytes += survey.used_bytes;
         obstacle->unmovable_bytes += survey.unmovable_bytes;
-        obstacle->held_bytes += survey.locked_bytes + survey.writeback_bytes;
+        obstacle->locked_bytes += survey.locked_bytes;
+        obstacle->writeback_bytes += survey.writeback_bytes;
         obstacle->pages += survey.total_blockers;
         obstacle->n_blocks += !*ret_keep;
         for (size_t i = 0; i < 16; i++)
@@ -87,7 +88,8 @@ void obstacle_clear(Obstacle *obstacle) {
 }
 
 bool obstacle_is_passable(const Obstacle *obstacle) {
-        return obstacle->known && obstacle->unmovable_bytes == 0 && obstacle->held_bytes == 0;
+        return obstacle->known && obstacle->unmovable_bytes == 0 && obstacle->locked_bytes == 0 &&
+               obstacle->writeback_bytes == 0;
 }
 
 JobCause obstacle_cause(const Obstacle *obstacle) {
@@ -108,6 +110,18 @@ static void print_classes(FILE *f, const Obstacle *obstacle) {
         }
 }
 
+/* Pages under I/O, by what is being done with them: ": 4K locked, 2M under writeback". */
+static void print_held(FILE *f, const Obstacle *obstacle, const char *separator) {
+        char size[FORMAT_SIZE_MAX];
+
+        if (obstacle->locked_bytes > 0) {
+                fprintf(f, "%s%s locked", separator, format_size(obstacle->locked_bytes, size));
+                separator = ", ";
+        }
+        if (obstacle->writeback_bytes > 0)
+                fprintf(f, "%s%s under writeback", separator, format_size(obstacle->writeback_bytes, size));
+}
+
 static void print_sentence(FILE *f, const Obstacle *obstacle, size_t n_blocks) {
         char size[FORMAT_SIZE_MAX];
 
@@ -120,11 +134,13 @@ static void print_sentence(FILE *f, const Obstacle *obstacle, size_t n_blocks) {
                 fprintf(f, "%zu of %zu blocks hold pages that cannot be moved", obstacle->n_blocks,
                         n_blocks);
                 print_classes(f, obstacle);
+                print_held(f, obstacle, ", ");
                 return;
         }
-        if (obstacle->held_bytes > 0) {
-                fprintf(f, "%zu of %zu blocks hold pages that are locked or being written back: %s",
-                        obstacle->n_blocks, n_blocks, format_size(obstacle->held_bytes, size));
+        if (!obstacle_is_passable(obstacle)) {
+                fprintf(f, "%zu of %zu blocks hold pages under I/O that does not end", obstacle->n_blocks,
+                        n_blocks);
+                print_held(f, obstacle, ": ");
                 return;
         }
         if (obstacle->used_bytes > 0)

@@ -10,7 +10,8 @@ typedef struct Obstacle {
         bool known;               /* false: the engine cannot look into blocks */
         uint64_t used_bytes;
         uint64_t unmovable_bytes;
-        uint64_t held_bytes;      /* movable, but locked or under writeback now */
+        uint64_t locked_bytes;    /* movable, but locked now */
+        uint64_t writeback_bytes; /* movable, but being written now */
         uint64_t class_bytes[16]; /* by MEMUNPLUG_CLASS_* */
         uint64_t pages;           /* in the way */
         size_t n_blocks;          /* that still hold something in the way */

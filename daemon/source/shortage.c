@@ -58,7 +58,7 @@ static uint64_t count_blocked(const EngineSurvey *survey, uint64_t piece) {
 }
 
 /* What of a block the driver could take, in pieces: only plugged ones can have a page in the way. Nothing if
- * it cannot be said: what is locked or under writeback is not listed. */
+ * it cannot be said: what is locked or under writeback now will be gone in a moment, as a rule. */
 static uint64_t clear_in(const EngineSurvey *survey, uint64_t size, uint64_t piece) {
         uint64_t plugged = plugged_in(survey, size), blocked;
 

@@ -17,7 +17,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 # Loaded at boot, and only there to be loaded by a test.
 MODULES_BOOT = ['virtio_pci', 'virtio_console']
 MODULES_MORE = ['virtio_balloon', 'virtio_mem', 'zram', 'hwpoison_inject', 'memory_notifier_error_inject',
-                'fuse', 'ext4', 'crc32c_generic']
+                'fuse', 'ext4', 'crc32c_generic', 'virtio_blk']
 
 HOST_PROGRAMS = ['/usr/bin/dbus-daemon', '/usr/bin/busctl', '/usr/bin/systemd-notify', '/usr/bin/setpriv',
                  '/usr/bin/systemd-socket-activate', '/usr/lib/polkit-1/polkitd']

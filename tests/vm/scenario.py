@@ -83,10 +83,11 @@ class Holder:
 
 
 class Staller:
-    """A process whose I/O never ends: mode cache, direct or buffers (see staller.c)."""
+    """A process whose I/O never ends: mode cache, direct or buffers (see staller.c); cache also of a file on a disk."""
 
-    def __init__(self, guest, ranges, mode, timeout=120):
-        self.process = guest.spawn(['staller', '--range=' + ranges, '--mode=' + mode])
+    def __init__(self, guest, ranges, mode, file=None, timeout=120):
+        self.process = guest.spawn(['staller', '--range=' + ranges, '--mode=' + mode,
+                                    *(['--file=' + file] if file else [])])
         m = self.process.wait_line(r'^holding (\d+) pages as pid (\d+)', timeout)
         self.pages, self.pid = int(m[1]), int(m[2])
         if mode == 'direct':
@@ -95,6 +96,23 @@ class Staller:
     def end(self, timeout=30):
         self.process.signal(signal.SIGTERM)
         return self.process.wait(timeout)
+
+
+class Disk:
+    """A disk of the guest that forgets all in the end, and can be made to stand still: /dev/vda."""
+
+    ARGUMENTS = ['-drive', 'if=none,id=disk,format=raw,snapshot=on,file.driver=null-co,file.read-zeroes=on,file.size=128M',
+                 '-device', 'virtio-blk-pci,drive=disk']
+
+    def __init__(self, guest, mountpoint):
+        self.guest = guest
+        guest.check('modprobe virtio_blk; modprobe crc32c_generic; modprobe ext4; mkdir -p %s; '
+                    'mke2fs -b 4096 /dev/vda >/dev/null 2>&1 && mount -t ext4 /dev/vda %s' % (mountpoint, mountpoint))
+
+    def stall(self, stalled=True):
+        """One byte in a second, or all of them: what waits then goes on at once."""
+        self.guest.qmp('block_set_io_throttle', device='disk', bps=int(stalled), bps_rd=0, bps_wr=0, iops=0, iops_rd=0,
+                       iops_wr=0)
 
 
 def used_pages(guest, ranges):
@@ -174,6 +192,12 @@ class Eject:
         return ('%s: %d of its pages used, %d migrations (%.3f per used page), %.2f s, host peak %+.1f MiB'
                 % (self.dimm, self.used, self.migrated, self.ratio, self.seconds,
                    (self.rss_peak - self.rss_before) / MIB))
+
+
+def workers_in_kernel(guest):
+    """Workers of the service that wait in the kernel where no signal reaches: folders in /proc."""
+    return guest.run("grep -lx 'mu-.*' /proc/[0-9]*/comm | xargs -rn1 dirname | while read p; do "
+                     "grep -q '^State:.D' $p/status && echo $p; done").out.split()
 
 
 # ---- clients of the interfaces ----

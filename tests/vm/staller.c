@@ -4,6 +4,8 @@
  * everything but reads, and a process that reads from it.
  *
  *   staller --range=START-END,... --mode=cache     pages of the file, locked until they are read
+ *   staller --range=START-END,... --mode=cache --file=FILE    the same of a file on a disk (no server): who
+ *                                                  calls has made its device stop before
  *   staller --range=START-END,... --mode=direct    pages of the reader, held until they are read into
  *   staller --range=START-END,... --mode=buffers   pages registered with io_uring (no file system)
  *
@@ -189,16 +191,30 @@ static void say_held(size_t held) {
 }
 
 /* Reading ahead waits for nobody: the pages are in the cache, locked, when it returns. */
-static int hold_cache(int fd, const Ranges *ranges) {
+static int hold_cache(int fd, off_t size, const Ranges *ranges) {
         size_t held = 0;
         int r;
 
-        for (off_t at = 0; at < (off_t) FILE_BYTES; at += READ_PAGES * PAGE_BYTES)
+        for (off_t at = 0; at < size; at += READ_PAGES * PAGE_BYTES)
                 if (readahead(fd, at, READ_PAGES * PAGE_BYTES) < 0)
                         return -errno;
         r = count_locked(ranges, &held);
         if (r >= 0)
                 say_held(held);
+        return r;
+}
+
+/* Forgets what is cached of a file, and begins to read it. */
+static int hold_file(const char *path, const Ranges *ranges) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC), r;
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        r = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        r = r > 0 ? -r : hold_cache(fd, st.st_size, ranges);
+        for (; r >= 0;)
+                (void) pause();
         return r;
 }
 
@@ -243,7 +259,7 @@ static int hold(Mode mode, const Ranges *ranges) {
                 return r;
         switch (mode) {
         case MODE_CACHE:
-                r = hold_cache(fd, ranges);
+                r = hold_cache(fd, (off_t) FILE_BYTES, ranges);
                 break;
         case MODE_DIRECT:
                 r = hold_direct(fd, &pages);
@@ -295,21 +311,25 @@ int main(int argc, char **argv) {
         static const struct option options[] = {
                 { "range", required_argument, NULL, 'r' },
                 { "mode",  required_argument, NULL, 'm' },
+                { "file",  required_argument, NULL, 'f' },
                 {}
         };
         Ranges ranges = { .n = 0 };
+        const char *file = NULL;
         int mode = -1, c, r;
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
-                if ((c == 'r' && ranges_parse(optarg, &ranges) < 0) || (c != 'r' && c != 'm'))
+                if ((c == 'r' && ranges_parse(optarg, &ranges) < 0) || (c != 'r' && c != 'm' && c != 'f'))
                         return EXIT_FAILURE;
+                else if (c == 'f')
+                        file = optarg;
                 else if (c == 'm')
                         mode = parse_mode(optarg);
-        if (optind != argc || ranges.n == 0 || mode < 0) {
-                fprintf(stderr, "usage: staller --range=START-END,... --mode=cache|direct|buffers\n");
+        if (optind != argc || ranges.n == 0 || mode < 0 || (file && mode != MODE_CACHE)) {
+                fprintf(stderr, "usage: staller --range=START-END,... --mode=cache|direct|buffers [--file=FILE]\n");
                 return 2;
         }
-        r = run((Mode) mode, &ranges);
+        r = file ? hold_file(file, &ranges) : run((Mode) mode, &ranges);
         if (r < 0)
                 fprintf(stderr, "staller: %s\n", strerror(-r));
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -5,9 +5,10 @@
 
 import re
 import signal
+import time
 
 from cases import kernels
-from scenario import configure, isolated_blocks, states, used_pages, varlink
+from scenario import Disk, Staller, configure, isolated_blocks, states, used_pages, varlink, workers_in_kernel
 
 KINDS = ('anon', 'thp', 'mlocked', 'ksm', 'hugetlb', 'tmpfs', 'clean', 'dirty', 'swapcache')
 DISKS = '''
@@ -23,12 +24,13 @@ def _guest(t):
 
     def prepare(g):
         g.check(DISKS)
+        g.disk = Disk(g, '/run/disk')
         g.add_dimm('256M')
         g.ranges = g.dimm_range('d1')
         start, size = g.dimms()['d1']
         g.blocks = list(range(start >> 27, (start + size) >> 27))
         g.daemon = g.start_daemon()
-    return t.shared('kinds', prepare, memory='1G', trixie=True, limit=600)
+    return t.shared('kinds', prepare, memory='1G', trixie=True, limit=600, devices=Disk.ARGUMENTS)
 
 
 def _unplug(t, g):
@@ -134,3 +136,47 @@ def test_hwpoison(t):
     t.equal(classes.get('hwpoison'), 4096, 'classes of the block: %s' % classes)
     _unplug(t, g)
     _replug(t, g)
+
+
+def _under_io(g):
+    """Pages of the blocks that the survey says are under I/O now, by class, as far as they are listed."""
+    listed = [p['class'] for b in g.blocks for p in varlink(g, 'Explain', {'block': b})['blockers']]
+    return {c: listed.count(c) for c in ('locked', 'writeback') if c in listed}
+
+
+@kernels('6.1', '6.12')
+def test_stalled_disk(t):
+    """pages that a disk neither reads nor writes: all others move, no worker waits for them, a report names them"""
+    g = _guest(t)
+    configure(g, g.daemon, b'[Unplug]\nRetries=1\n')
+    g.check(['filecache', 'sync', '/run/disk/read', '%d' % (12 << 20)], 60)
+    g.check(['filecache', 'make', '/run/disk/written', '%d' % (12 << 20)], 60)
+    others = g.spawn(['workload', '--range=' + g.ranges, '--share=5'])
+    others.wait_line('^ready', 120)
+    g.disk.stall()
+    reader = Staller(g, g.ranges, 'cache', file='/run/disk/read')
+    t.at_least(reader.pages, 1024, 'locked pages in the DIMM')
+    writer = g.spawn(['sync'])
+    g.link.wait(lambda: _under_io(g).get('writeback'), 60, 'pages under writeback')
+    used, begin = used_pages(g, g.ranges), time.monotonic()
+    job = varlink(g, 'Unplug', {'blocks': g.blocks, 'deadlineUsec': 40000000}, more=True, timeout=120)[-1]['job']
+    left, classes = used_pages(g, g.ranges), {b['class'] for b in job['blockers']}
+    t.note('%d pages used, %d left after %.1f s, %d attempts: %s (%s), classes %s', used, left, time.monotonic() - begin,
+           job['attempts'], job['reason'], job['cause'], classes)
+    t.equal((job['state'], job['cause']), ('failed', 'busy'), 'the job')
+    t.at_least(job['deadlineAt'] - job['finishedAt'], 1, 'microseconds from the answer to the deadline')
+    t.true('locked' in job['reason'] and 'writeback' in job['reason'], 'reason: ' + job['reason'])
+    t.true(classes & {'locked', 'writeback'}, 'classes of the pages in the way: %s' % classes)
+    t.equal(workers_in_kernel(g), [], 'workers stuck in the kernel')
+    t.at_most(left, 2 * (12 << 20 >> 12) + 1024, 'pages left of %d: those of the two files' % used)
+    g.disk.stall(False)
+    writer.wait(60)
+    reader.end()
+    _unplug(t, g)                               # now all goes
+    others.signal(signal.SIGTERM)
+    m = others.wait_line(r'^pages checked (\d+), bad (\d+)', 60)
+    t.equal(int(m[2]), 0, 'bad pages')
+    for name in ('read', 'written'):
+        _check_file(t, g, '/run/disk/' + name)
+    _replug(t, g)
+    configure(g, g.daemon, b'')

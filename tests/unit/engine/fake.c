@@ -30,7 +30,8 @@ void fake_module_reset(void) {
                 .info = {
                         .abi = MEMUNPLUG_ABI,
                         .features = MEMUNPLUG_FEATURE_EVACUATE | MEMUNPLUG_FEATURE_SURVEY |
-                                    MEMUNPLUG_FEATURE_GATE | MEMUNPLUG_FEATURE_KEEP_CACHE,
+                                    MEMUNPLUG_FEATURE_GATE | MEMUNPLUG_FEATURE_KEEP_CACHE |
+                                    MEMUNPLUG_FEATURE_HELD,
                         .selftest = MEMUNPLUG_SELFTEST_PASSED,
                         .block_size = FAKE_BLOCK_SIZE,
                         .pageblock_size = UINT64_C(2) << 20,
@@ -113,6 +114,8 @@ static int fake_survey(struct memunplug_survey *call) {
         fake_module->n_survey++;
         if (fake_module->survey_error < 0)
                 return fake_module->survey_error;
+        if (call->flags != 0 && !(fake_module->info.features & MEMUNPLUG_FEATURE_HELD))
+                return -EINVAL;
         if (fake_module->survey.size > 0) {
                 struct memunplug_page *pages = (struct memunplug_page *) (uintptr_t) call->pages;
 

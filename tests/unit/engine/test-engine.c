@@ -161,6 +161,11 @@ static void test_survey_block(void **state) {
         fake_module->survey = (struct memunplug_survey) { .size = 4096,
                                                           .bytes[MEMUNPLUG_CLASS_MOVABLE] = 4096 };
         assert_int_equal(engine_survey_page(m->engine, block.address), 0);
+        fake_module->survey.locked_bytes = 4096;
+        assert_int_equal(engine_survey_page(m->engine, block.address), 1);
+        fake_module->survey.locked_bytes = 0;
+        fake_module->survey.writeback_bytes = 4096;
+        assert_int_equal(engine_survey_page(m->engine, block.address), 1);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, machine_setup, machine_teardown)

@@ -125,6 +125,7 @@ static void test_survey(void **state) {
         fake_module->pinned[40] = 8192;
         fake_module->offline[41] = 1 << 20;
         assert_int_equal(kmod_survey(kmod, 40 * FAKE_BLOCK_SIZE, 2 * FAKE_BLOCK_SIZE, NULL, 0, &survey), 0);
+        assert_int_equal(survey.flags, MEMUNPLUG_SURVEY_HELD);
         assert_int_equal(kmod_survey_used(&survey), 8192);
         assert_int_equal(kmod_survey_unmovable(&survey), 8192);
         /* more than one call may cover */
@@ -136,6 +137,10 @@ static void test_survey(void **state) {
         fake_module->n_survey = 0;
         assert_int_equal(kmod_used(kmod, 0, FAKE_BLOCK_SIZE, &used), -EINTR);
         assert_int_equal(fake_module->n_survey, 3);
+        fake_module->survey_error = 0;
+        fake_module->info.features &= ~MEMUNPLUG_FEATURE_HELD; /* a module that refuses the flag */
+        assert_int_equal(kmod_refresh(kmod), 0);
+        assert_int_equal(kmod_survey(kmod, 40 * FAKE_BLOCK_SIZE, FAKE_BLOCK_SIZE, NULL, 0, &survey), 0);
         fake_module->info.features = 0;
         assert_int_equal(kmod_refresh(kmod), 0);
         assert_int_equal(kmod_used(kmod, 0, FAKE_BLOCK_SIZE, &used), -EOPNOTSUPP);

@@ -64,6 +64,7 @@ static void test_job_most(void **state) {
                 { .address = 0x1234000, .class = MEMUNPLUG_CLASS_PINNED, .ref_count = 3, .map_count = -1,
                   .owner = "qemu\x1b", .pids = { 1, 4711 }, .n_pids = 2 },
                 { .address = UINT64_MAX, .class = 99 },
+                { .class = MEMUNPLUG_CLASS_LOCKED }, { .class = MEMUNPLUG_CLASS_WRITEBACK },
         };
         const Job job = {
                 .id = UINT32_MAX,
@@ -83,7 +84,7 @@ static void test_job_most(void **state) {
                 .current_block = 0,
                 .attempts = 8,
                 .blockers = blockers,
-                .n_blockers = 2,
+                .n_blockers = 4,
                 .created_at = 9,
                 .started_at = 10,
                 .finished_at = 11,
@@ -101,7 +102,9 @@ static void test_job_most(void **state) {
                "\"blockers\":[{\"physicalAddress\":19087360,\"class\":\"pinned\",\"refCount\":3,"
                "\"mapCount\":-1,"
                "\"owner\":\"qemu?\",\"pids\":[1,4711]},{\"physicalAddress\":9223372036854775807,"
-               "\"class\":\"unknown\",\"refCount\":0,\"mapCount\":0}],\"createdAt\":9,\"startedAt\":10,"
+               "\"class\":\"unknown\",\"refCount\":0,\"mapCount\":0},"
+               "{\"physicalAddress\":0,\"class\":\"locked\",\"refCount\":0,\"mapCount\":0},"
+               "{\"physicalAddress\":0,\"class\":\"writeback\",\"refCount\":0,\"mapCount\":0}],\"createdAt\":9,\"startedAt\":10,"
                "\"finishedAt\":11,\"deadlineAt\":12,\"etaUsec\":0}");
 }
 

@@ -287,25 +287,34 @@ int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
         return 0;
 }
 
+/* Changes: ret has one page of a class, of those that keep so many bytes. */
+static void add_blocker(EngineSurvey *ret, uint64_t address, uint32_t class, uint64_t bytes, size_t max) {
+        if (bytes == 0)
+                return;
+        ret->total_blockers += bytes / 4096;
+        if (ret->n_blockers == max)
+                return;
+        ret->blockers = reallocarray(ret->blockers, ret->n_blockers + 1, sizeof(*ret->blockers));
+        assert(ret->blockers);
+        ret->blockers[ret->n_blockers++] =
+                        (EngineBlocker){ .address = address, .class = class, .ref_count = 2, .map_count = 1 };
+}
+
 int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
                         EngineSurvey *ret) {
-        uint64_t pinned = engine->pinned_bytes[block];
+        uint64_t pinned = engine->pinned_bytes[block], locked = engine->locked_bytes[block];
+        uint64_t writeback = engine->writeback_bytes[block], address = block * table->block_size;
 
         if (engine->kind != ENGINE_KMOD)
                 return -EOPNOTSUPP;
-        *ret = (EngineSurvey){ .used_bytes = pinned,
+        *ret = (EngineSurvey){ .used_bytes = pinned + locked + writeback,
                                .unmovable_bytes = pinned,
-                               .total_blockers = pinned / 4096 };
+                               .locked_bytes = locked,
+                               .writeback_bytes = writeback };
         ret->class_bytes[MEMUNPLUG_CLASS_PINNED] = pinned;
-        if (pinned > 0 && max_blockers > 0) {
-                ret->blockers = calloc(1, sizeof(*ret->blockers));
-                assert(ret->blockers);
-                ret->blockers[0] = (EngineBlocker){ .address = block * table->block_size,
-                                                    .class = MEMUNPLUG_CLASS_PINNED,
-                                                    .ref_count = 2,
-                                                    .map_count = 1 };
-                ret->n_blockers = 1;
-        }
+        add_blocker(ret, address, MEMUNPLUG_CLASS_PINNED, pinned, max_blockers);
+        add_blocker(ret, address + 4096, MEMUNPLUG_CLASS_LOCKED, locked, max_blockers);
+        add_blocker(ret, address + 8192, MEMUNPLUG_CLASS_WRITEBACK, writeback, max_blockers);
         return 0;
 }
 

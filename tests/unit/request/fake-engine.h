@@ -26,6 +26,7 @@ struct Engine {
         StepResult cancel_result;                 /* how a cancelled operation ends: KILLED or STUCK */
         StepResult online_result;
         uint64_t pinned_bytes[FAKE_BLOCKS_MAX];   /* what a survey finds */
+        uint64_t locked_bytes[FAKE_BLOCKS_MAX], writeback_bytes[FAKE_BLOCKS_MAX];
         uint64_t used_bytes[FAKE_BLOCKS_MAX];     /* FAKE_USED_BYTES at first */
         unsigned n_evacuate, n_offline, n_online, n_eject, n_surveys; /* calls */
         bool keep_cache;                          /* of the last evacuation */

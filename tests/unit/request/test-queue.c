@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include <linux/memunplug.h>
+
 #include "fake-engine.h"
 #include "request/queue.h"
 #include "tree.h"
@@ -217,6 +219,41 @@ static void pinned_pages_are_reported_and_nothing_is_taken(void **state) {
         assert_int_equal(job->attempts, 3); /* two retries */
         assert_int_equal(world->engine.n_offline, 0);
         assert_dimm_online(world, 0, 1);
+}
+
+static void pages_under_io_are_reported_and_nothing_is_taken(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.evacuate_failures = UINT32_MAX;
+        world->engine.locked_bytes[33] = 4096;
+        world->engine.writeback_bytes[34] = 2 << 20;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_string_equal(world->states, " queued planning evacuating failed");
+        assert_int_equal(job->cause, CAUSE_BUSY);
+        assert_string_equal(job->reason, "2 of 4 blocks hold pages under I/O that does not end: 4K locked, "
+                                         "2M under writeback");
+        assert_int_equal(job->n_blockers, 2);
+        assert_int_equal(job->blockers[0].class, MEMUNPLUG_CLASS_WRITEBACK); /* highest first */
+        assert_int_equal(job->blockers[1].class, MEMUNPLUG_CLASS_LOCKED);
+        assert_int_equal(job->attempts, 3); /* two retries */
+        assert_int_equal(world->engine.n_offline, 0);
+        assert_dimm_online(world, 0, 1);
+}
+
+static void pages_under_io_and_pinned_ones_are_all_said(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.evacuate_failures = UINT32_MAX;
+        world->engine.pinned_bytes[33] = 4096;
+        world->engine.writeback_bytes[33] = 8192;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_int_equal(job->cause, CAUSE_IN_USE);
+        assert_string_equal(job->reason, "1 of 4 blocks hold pages that cannot be moved: 4K pinned, "
+                                         "8K under writeback");
 }
 
 static uint64_t now(World *world) {
@@ -786,6 +823,8 @@ int main(void) {
                 CASE(size_goes_without_eject),
                 CASE(plan_changes_nothing),
                 CASE(pinned_pages_are_reported_and_nothing_is_taken),
+                CASE(pages_under_io_are_reported_and_nothing_is_taken),
+                CASE(pages_under_io_and_pinned_ones_are_all_said),
                 CASE(retries_wait_twice_as_long_each_time),
                 CASE(job_ends_without_names_when_nobody_knows_them),
                 CASE(stragglers_that_move_do_not_stop_it),

@@ -49,6 +49,7 @@
 #define MEMUNPLUG_FEATURE_SURVEY	(1U << 1)
 #define MEMUNPLUG_FEATURE_GATE		(1U << 2)	/* ACPI memory devices can be gated */
 #define MEMUNPLUG_FEATURE_KEEP_CACHE	(1U << 3)	/* EVACUATE knows KEEP_CACHE */
+#define MEMUNPLUG_FEATURE_HELD		(1U << 4)	/* EVACUATE and SURVEY know held pages */
 
 /* memunplug_info.selftest */
 #define MEMUNPLUG_SELFTEST_PENDING	0	/* no movable range found yet: done at first use */
@@ -96,6 +97,10 @@ struct memunplug_info {
  * it is read again when it is wanted. With KEEP_CACHE it is neither moved nor given up,
  * but left, which @used_after includes; to take the memory offline moves it.
  *
+ * Pages that are locked or under writeback when it begins are left at first. If they
+ * are not through in a second, all together, they stay: user space tries again when it
+ * likes. One that comes to be locked later makes migration wait, and no signal ends that.
+ *
  * Returns 0 when the range was worked through to its end; that pages are left
  * is not an error: @used_after says so. Errors: EINVAL unaligned, empty or
  * wrapping range; ENXIO part of it is absent, offline or a hole; EXDEV more than
@@ -129,6 +134,9 @@ struct memunplug_evacuate {
 #define MEMUNPLUG_CLASS_BALLOON		9	/* movable balloon page */
 #define MEMUNPLUG_CLASS_KERNEL		10	/* allocated, not on the LRU, owner unknown */
 #define MEMUNPLUG_CLASS_UNKNOWN		11
+/* Only in the list of pages, with HELD; their bytes are counted as MOVABLE. */
+#define MEMUNPLUG_CLASS_LOCKED		12	/* movable, but locked: mostly for I/O */
+#define MEMUNPLUG_CLASS_WRITEBACK	13	/* movable, but being written */
 #define MEMUNPLUG_CLASS_MAX		16	/* size of the array; the rest is 0 */
 
 /* memunplug_page.flags */
@@ -167,13 +175,16 @@ struct memunplug_page {
 	__u32 order;
 };
 
+/* memunplug_survey.flags */
+#define MEMUNPLUG_SURVEY_HELD		(1U << 0)	/* locked, written: in the way, too */
+
 /**
  * struct memunplug_survey - what is in a range (SURVEY)
  * @start: in: first byte; multiple of the page size
  * @size: in: bytes; multiple of the page size, not 0, at most 2 GiB
  * @pages: in: user pointer to an array of struct memunplug_page, or 0
  * @max_pages: in: its length in elements, at most 4096; 0 for counts only
- * @flags: in: 0
+ * @flags: in: MEMUNPLUG_SURVEY_* bits
  * @n_pages: out: elements written: the first pages in the way, by address; a
  *	     compound page is one element
  * @reserved: out: 0
@@ -186,7 +197,9 @@ struct memunplug_page {
  * Counts are a snapshot taken without locks: advisory. A page is in the way if
  * its class is neither FREE nor MOVABLE (BALLOON pages are movable and are not
  * listed, free HUGETLB pages neither; nor are OFFLINE pages, for which their driver
- * answers). Errors: EINVAL; EINTR a signal is pending; ENOMEM; EFAULT.
+ * answers). With HELD movable pages that are locked or under writeback now are in the
+ * way, too: most are through in a moment. Errors: EINVAL; EINTR a signal is pending;
+ * ENOMEM; EFAULT.
  */
 struct memunplug_survey {
 	__u64 start;
