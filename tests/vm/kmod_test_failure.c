@@ -155,7 +155,7 @@ static int run_balloon_blocks(Bench *b) {
 
 static int run_balloon_pages(Bench *b) {
         struct memunplug_balloon_state state;
-        struct memunplug_balloon_pages pages;
+        struct memunplug_balloon_pages pages = {};
         struct memunplug_balloon_release release = { .bytes = PAGE_BYTES };
         int r = call(b->balloon, MEMUNPLUG_BALLOON_IOC_STATE, &state);
 
