@@ -32,7 +32,8 @@ static bool test_info(const Machine *m) {
         ok &= CHECK(info.features & MEMUNPLUG_FEATURE_SURVEY);
         ok &= CHECK(info.features & MEMUNPLUG_FEATURE_EVACUATE);
         ok &= CHECK(info.features & MEMUNPLUG_FEATURE_KEEP_CACHE);
-        ok &= CHECK(!(info.features & ~15U));
+        ok &= CHECK(info.features & MEMUNPLUG_FEATURE_HELD);
+        ok &= CHECK(!(info.features & ~31U));
         ok &= CHECK(info.selftest == MEMUNPLUG_SELFTEST_PASSED && info.selftest_error == 0);
         ok &= CHECK(info.block_size == m->block);
         ok &= CHECK(info.pageblock_size >= PAGE && m->block % info.pageblock_size == 0);

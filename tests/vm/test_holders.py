@@ -6,12 +6,10 @@
 # DIMM, in one guest; MEMUNPLUG_HOLDER_RUNS says how often (default 1).
 
 import os
-import signal
 import time
 
 from cases import kernels
-from scenario import (CallError, Holder, Staller, blocks, isolated_blocks, varlink, wait_all_online,
-                      workers_in_kernel)
+from scenario import CallError, Holder, Staller, blocks, isolated_blocks, varlink, workers_in_kernel
 
 DEADLINE = 10                                   # seconds
 RUNS = int(os.environ.get('MEMUNPLUG_HOLDER_RUNS', '1'))
@@ -113,31 +111,3 @@ def test_buffers(t):
         varlink(g, 'Replug', {'blocks': _blocks_of(g, 'd1')}, more=True)
         holder.end()
     t.note('the last: %s', outcome)
-
-
-@kernels('6.1')
-def test_stuck(t):
-    """without the module a worker waits in the kernel for locked pages: said in time, set aside; all comes back"""
-    g, before = _guest(t), blocks(_guest(t))
-    holder = Staller(g, g.dimm_range('d1'), 'cache')
-    held = [b for b in _blocks_of(g, 'd1') if varlink(g, 'Explain', {'block': b})['verdict'] == 'unmovable']
-    g.daemon.signal(signal.SIGTERM)
-    t.equal(g.daemon.wait(60).rc, 0, 'exit status of the daemon')
-    g.check('rmmod memunplug; mv /lib/modules/$(uname -r)/updates/memunplug.ko /tmp')
-    g.daemon = g.start_daemon()
-    call = {'blocks': held[:1], 'deadlineUsec': 4000000}
-    job = varlink(g, 'Unplug', call, more=True, timeout=120)[-1]['job']
-    t.note('%d pages held: %s (%s): %s', holder.pages, job['state'], job['cause'], job['reason'])
-    t.at_most((job['finishedAt'] - job['deadlineAt']) / 1e6, 1, 'seconds from the deadline to the answer')
-    t.equal(job['state'], 'failed', 'the job')
-    t.equal(len(workers_in_kernel(g)), 1, 'workers stuck in the kernel')
-    t.true(varlink(g, 'GetStatus')['version'], 'it does not answer')
-    holder.end()
-    g.link.wait(lambda: not workers_in_kernel(g), 60, 'the end of the worker')
-    wait_all_online(g, 30)
-    t.equal(blocks(g), before, 'blocks, with their zones')
-    t.equal(isolated_blocks(g), 0, 'isolated pageblocks')
-    g.daemon.signal(signal.SIGTERM)
-    t.equal(g.daemon.wait(60).rc, 0, 'exit status of the daemon')
-    g.check('mv /tmp/memunplug.ko /lib/modules/$(uname -r)/updates/')
-    g.daemon = g.start_daemon()
