@@ -15,7 +15,7 @@ static BalloonStep take_much(const struct memunplug_balloon_state *state, uint64
         BalloonStep step = { .kind = BALLOON_STEP_TAKE };
 
         step.bytes = (n > BALLOON_STEP_BLOCKS ? BALLOON_STEP_BLOCKS : n) * block_size;
-        step.most_used = tried->empty == state->sequence ? UINT64_MAX : block_size / EMPTY_FRACTION;
+        step.most_used = tried->empty == state->sequence ? 0 : block_size / EMPTY_FRACTION;
         if (tried->take == state->sequence)
                 return (BalloonStep) { .kind = BALLOON_STEP_PAGES };
         if (tried->empty != state->sequence)

@@ -21,7 +21,7 @@ typedef enum BalloonStepKind {
 
 typedef struct BalloonStep {
         BalloonStepKind kind;
-        uint64_t bytes, most_used; /* UINT64_MAX: anything */
+        uint64_t bytes, most_used; /* as in Demand; 0: anything */
 } BalloonStep;
 
 /* What was tried for which target, by the sequence number of it; 0: for none. */

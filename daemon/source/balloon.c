@@ -155,7 +155,11 @@ int balloon_submit_return(BalloonSource *source, const char *but, uint64_t bytes
 }
 
 static int take_step(BalloonSource *source, const BalloonStep *step) {
-        Demand demand = { .kind = DEMAND_UNPLUG, .size_bytes = step->bytes };
+        Demand demand = {
+                .kind = DEMAND_UNPLUG,
+                .size_bytes = step->bytes,
+                .most_used_bytes = step->most_used,
+        };
         uint64_t none = 0;
         int r = 0;
 
@@ -163,9 +167,7 @@ static int take_step(BalloonSource *source, const BalloonStep *step) {
         case BALLOON_STEP_REST:
                 break;
         case BALLOON_STEP_TAKE:
-                if (step->most_used < UINT64_MAX)
-                        demand.most_used_bytes = step->most_used;
-                else
+                if (step->most_used == 0)
                         (void) source->device->release(source->fd, 0, 0, &none); /* one taker at a time */
                 balloon_submit(source, &demand);
                 break;
