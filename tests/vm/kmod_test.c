@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attribute.h"
 #include "kmod_test.h"
 
 #define MEMORY "/sys/devices/system/memory"
@@ -70,6 +71,23 @@ int survey(int fd, uint64_t start, uint64_t size, struct memunplug_survey *ret) 
         }
         *ret = sum;
         return 0;
+}
+
+uint64_t setting(const char *name, uint64_t otherwise) {
+        const char *text = getenv(name);
+
+        return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+void block_path(const Machine *m, uint64_t address, char path[BLOCK_PATH_MAX]) {
+        snprintf(path, BLOCK_PATH_MAX, MEMORY "/memory%"PRIu64"/state", address / m->block);
+}
+
+int block_write(const Machine *m, uint64_t address, const char *state) {
+        char path[BLOCK_PATH_MAX];
+
+        block_path(m, address, path);
+        return write_text(path, state);
 }
 
 bool read_text(const char *path, char *buffer, size_t size) {

@@ -84,6 +84,12 @@ _Noreturn void finish(bool ok);
 /* Nothing isolated, nobody holds the gate, the self-test's verdict stands. */
 bool nothing_left(const Machine *machine);
 
+#define BLOCK_PATH_MAX 96
+/* The state file of the block with this address. */
+void block_path(const Machine *machine, uint64_t address, char path[BLOCK_PATH_MAX]);
+int block_write(const Machine *machine, uint64_t address, const char *state);
+/* A number from the environment, or what it is otherwise. */
+uint64_t setting(const char *name, uint64_t otherwise);
 /* A whole small file below /proc or /sys; false if it cannot be read. */
 bool read_text(const char *path, char *buffer, size_t size);
 long vmstat(const char *name);

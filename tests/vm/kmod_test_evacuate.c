@@ -427,13 +427,6 @@ static bool test_pinned_file(const Machine *m) {
         return ok;
 }
 
-static int block_write(const Machine *m, uint64_t address, const char *text) {
-        char path[96];
-
-        snprintf(path, sizeof path, "/sys/devices/system/memory/memory%"PRIu64"/state", address / m->block);
-        return write_text(path, text);
-}
-
 static bool test_zones(const Machine *m) {
         uint64_t last = m->end - m->block;
         struct memunplug_evacuate e;

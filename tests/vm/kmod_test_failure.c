@@ -19,7 +19,6 @@
 
 #include <linux/memunplug_balloon.h>
 
-#include "attribute.h"
 #include "kmod_test.h"
 #include "pages.h"
 
@@ -167,14 +166,14 @@ static int run_balloon_pages(Bench *b) {
 }
 
 static bool block_online(const Machine *m, bool online) {
-        char path[96], text[32];
+        char path[BLOCK_PATH_MAX], text[32];
 
-        snprintf(path, sizeof path, "/sys/devices/system/memory/memory%"PRIu64"/state", m->end / m->block - 1);
+        block_path(m, m->end - 1, path);
         if (!CHECK(read_text(path, text, sizeof text)))
                 return false;
         if ((strncmp(text, "online", 6) == 0) == online)
                 return true;
-        return CHECK(write_text(path, online ? "online_movable" : "offline") == 0);
+        return CHECK(block_write(m, m->end - 1, online ? "online_movable" : "offline") == 0);
 }
 
 /* A block that the host can be given: it has the last one back, and then not. */

@@ -15,7 +15,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "attribute.h"
 #include "kmod_test.h"
 #include "pages.h"
 
@@ -33,26 +32,18 @@ typedef struct Run {
 static bool toggle(const Machine *m, int until) {
         struct pollfd p = { .fd = until, .events = POLLIN };
         unsigned long went = 0;
-        char path[96];
         int r = 0;
 
-        snprintf(path, sizeof path, "/sys/devices/system/memory/memory%"PRIu64"/state", m->end / m->block - 1);
         while ((r == 0 || r == -EBUSY) && poll(&p, 1, TOGGLE_MSEC) == 0) {
-                r = write_text(path, "offline");
+                r = block_write(m, m->end - 1, "offline");
                 if (r < 0)
                         continue;
                 went++;
                 (void) poll(&p, 1, TOGGLE_MSEC);
-                r = write_text(path, "online_movable");
+                r = block_write(m, m->end - 1, "online_movable");
         }
         note("block: offline %lu times", went);
         return CHECK(r == 0 || r == -EBUSY);
-}
-
-static uint64_t setting(const char *name, uint64_t otherwise) {
-        const char *text = getenv(name);
-
-        return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
 static bool say_tally(const Run *run, uint64_t usec) {

@@ -104,8 +104,7 @@ static bool reloader(uint64_t end, Counts *counts) {
 
 /* Nobody has the device open when this begins, nor when it ends. */
 static bool test_races(const Machine *m) {
-        const char *seconds = getenv("MEMUNPLUG_STORM_SECONDS");
-        uint64_t end = now_usec() + (seconds && *seconds != '0' ? strtoull(seconds, NULL, 10) : SECONDS) * 1000000;
+        uint64_t end = now_usec() + setting("MEMUNPLUG_STORM_SECONDS", SECONDS) * 1000000;
         Counts *counts = mmap(NULL, sizeof *counts * CALLERS, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1, 0);
         unsigned long killed = 0;
         bool ok = CHECK(counts != MAP_FAILED);
@@ -131,8 +130,7 @@ static bool test_races(const Machine *m) {
 
 /* What loading took is given back, whatever of it failed: the next loading works. */
 static bool test_load_failures(const Machine *m) {
-        const char *text = getenv("MEMUNPLUG_LOAD_STEP");
-        unsigned n = 1, step = text ? (unsigned) atoi(text) : 1, refused = 0, tried = 0;
+        unsigned n = 1, step = (unsigned) setting("MEMUNPLUG_LOAD_STEP", 1), refused = 0, tried = 0;
         Failure failure;
         bool met = true;
 

@@ -20,7 +20,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "attribute.h"
 #include "kmod_test.h"
 #include "pages.h"
 
@@ -154,15 +153,13 @@ static bool churn(uint64_t end) {
 
 static bool toggle_block(const Machine *m, uint64_t end) {
         unsigned long went = 0, refused = 0;
-        char path[96];
         bool ok = true;
 
-        snprintf(path, sizeof path, "/sys/devices/system/memory/memory%"PRIu64"/state", m->end / m->block - 1);
         while (ok && now_usec() < end) {
-                int r = write_text(path, "offline");
+                int r = block_write(m, m->end - 1, "offline");
 
                 if (r == 0)
-                        ok = CHECK(write_text(path, "online_movable") == 0);
+                        ok = CHECK(block_write(m, m->end - 1, "online_movable") == 0);
                 else
                         ok = CHECK(r == -EBUSY);
                 went += r == 0;
@@ -207,8 +204,7 @@ static bool play(const Machine *m, unsigned part, uint64_t end) {
 }
 
 static bool test_storm(const Machine *m) {
-        const char *seconds = getenv("MEMUNPLUG_STORM_SECONDS");
-        uint64_t end = now_usec() + (seconds ? strtoull(seconds, NULL, 10) : STORM_SECONDS) * 1000000;
+        uint64_t end = now_usec() + setting("MEMUNPLUG_STORM_SECONDS", STORM_SECONDS) * 1000000;
         bool ok = true;
 
         fflush(stdout);
