@@ -8,6 +8,7 @@
  */
 
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,7 +24,6 @@
 #include "kmod_test.h"
 
 #define MEMORY "/sys/devices/system/memory"
-#define BLOCKS_MAX 65536
 
 void note(const char *format, ...) {
         va_list args;
@@ -166,11 +166,25 @@ static bool block_zone(unsigned index, bool *ret_movable) {
         return true;
 }
 
+/* One more than the highest number of a block: to ask for each number there may be takes minutes on the debug kernel. */
+static unsigned block_limit(void) {
+        DIR *dir = opendir(MEMORY);
+        unsigned limit = 0, number;
+        struct dirent *entry;
+
+        while (dir && (entry = readdir(dir)))
+                if (sscanf(entry->d_name, "memory%u", &number) == 1 && number >= limit)
+                        limit = number + 1;
+        if (dir)
+                closedir(dir);
+        return limit;
+}
+
 static void find_memory(Machine *machine) {
-        unsigned run = 0, best = 0, best_end = 0;
+        unsigned run = 0, best = 0, best_end = 0, limit = block_limit();
 
         machine->normal = NONE;
-        for (unsigned i = 0; i < BLOCKS_MAX; i++) {
+        for (unsigned i = 0; i < limit; i++) {
                 bool movable = false, online = block_zone(i, &movable);
 
                 if (online && !movable)
