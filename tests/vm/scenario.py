@@ -324,17 +324,18 @@ def configure(guest, daemon, text):
 
 # ---- the guest's memory blocks ----
 
-BLOCKS = ('for b in /sys/devices/system/memory/memory[0-9]*; do '
-          'echo "${b##*/memory} $(cat $b/state) $(cat $b/valid_zones 2>/dev/null)"; done')
+# One process for all of them: with two for each block, this was the slowest step of many a case.
+BLOCKS = "cd /sys/devices/system/memory && grep -s '' memory[0-9]*/state memory[0-9]*/valid_zones || :"
 
 
 def blocks(guest):
     """{index: (state, zones)} as sysfs has it."""
     table = {}
     for line in guest.check(BLOCKS).splitlines():
-        index, state, *zones = line.split()
-        table[int(index)] = (state, ' '.join(zones))
-    return table
+        index, attribute, text = re.fullmatch(r'memory(\d+)/(\w+):(.*)', line).groups()
+        table.setdefault(int(index), {})[attribute] = text
+    return {index: (attributes['state'], attributes.get('valid_zones', ''))
+            for index, attributes in table.items() if 'state' in attributes}
 
 
 def states(guest):
