@@ -38,6 +38,7 @@ FOREVER = 1000000000                            # a workload's pause: it keeps s
 CHMEM = '/usr/sbin/chmem'
 LOOP = 'for n in %s; do echo offline >/sys/devices/system/memory/memory$n/state || exit 1; done'
 LIMIT = 1500                                    # seconds that one cell may take, on a busy machine
+CPU = 'max'                                     # the one that the targets were found with
 
 # name: the workload's options. All free memory is written to first (--touch): what the
 # hypervisor has to give later is then the removal's doing. Idle keeps no page.
@@ -102,7 +103,7 @@ class Cell:
         self.product = product.Product(build if ours else None, module=ours)
 
     def guest(self):
-        options = {'memory': '%dM' % (self.size * 3 // 2 >> 20), 'product': self.product, 'icount': True,
+        options = {'memory': '%dM' % (self.size * 3 // 2 >> 20), 'product': self.product, 'icount': True, 'cpu': CPU,
                    'limit': LIMIT}
         if self.way == 'chmem':
             options['files'] = [(CHMEM[1:], CHMEM)]
