@@ -16,6 +16,8 @@ import rootfs
 HERE = os.path.dirname(os.path.abspath(__file__))
 UNIT = 'memunplug-agent.service'
 DEBS = '/usr/lib/memunplug-test/packages'
+SERVICE = 'memunplugd.service'
+RESTARTED = 'timeout 140 sh -c "until [ \\$(systemctl show -P NRestarts %s) -gt %d ]; do sleep 0.1; done"'
 
 BOOT_MODULES = ['virtio_pci', 'virtio_console', 'virtio_blk', 'crc32c_generic', 'ext4']
 MODULES = ['autofs4', 'fuse']                   # that systemd asks for
@@ -95,6 +97,17 @@ class System(machine.Guest):
         out = self.check(['systemctl', 'show', unit, *('--property=' + n for n in names)])
         values = dict(line.split('=', 1) for line in out.splitlines() if '=' in line)
         return [values[n] for n in names]
+
+    def strike(self, signo):
+        """The service gets a signal that it does not survive and is started again: seconds from systemd's noticing
+        that it has ended to its being ready, and from its new process to that."""
+        restarts, = self.properties(SERVICE, 'NRestarts')
+        self.check('systemctl kill --kill-who=main --signal=%s %s' % (signo, SERVICE))
+        self.check(RESTARTED % (SERVICE, int(restarts)), 150)
+        self.wait_on_bus(50)
+        ended, began, ready = map(int, self.properties(SERVICE, *(
+            what + 'TimestampMonotonic' for what in ('ActiveExit', 'ExecMainStart', 'ActiveEnter'))))
+        return (ready - ended) / 1e6, (ready - began) / 1e6
 
     def journal(self, *arguments):
         return self.check(['journalctl', '--no-pager', '--quiet', *arguments])
