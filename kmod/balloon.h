@@ -60,6 +60,8 @@ struct mu_balloon {
 	bool led;				/* somebody leads: take nothing else by yourself */
 	unsigned long backoff;			/* jiffies */
 	unsigned long quiet_until;		/* jiffies: after pressure, take nothing */
+	unsigned long leader_floor;		/* pages that stay available, or 0 */
+	u64 needs;				/* times that pages were to come back in need */
 	u32 shortage;				/* MEMUNPLUG_BALLOON_SHORT_* */
 	unsigned long logged_target, logged_held;
 	u32 logged_shortage;

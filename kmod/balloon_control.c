@@ -168,17 +168,33 @@ static int control_release_pages(struct file *file, void *arg)
 	return 0;
 }
 
+static int control_floor(struct file *file, void *arg)
+{
+	const struct memunplug_balloon_floor *floor = arg;
+	int ret;
+
+	if (floor->reserved)
+		return -EINVAL;
+	ret = control_check(file);
+	if (!ret)
+		mu_target_set_floor(control_balloon,
+				    min_t(u64, floor->bytes >> PAGE_SHIFT, LONG_MAX >> PAGE_SHIFT));
+	return ret;
+}
+
 #define STATE_SIZE_VER0		48
 #define GIVE_SIZE_VER0		24
 #define BLOCKS_SIZE_VER0	16
 #define PAGES_SIZE_VER0		8
 #define RELEASE_SIZE_VER0	24
+#define FLOOR_SIZE_VER0		16
 
-static_assert(sizeof(struct memunplug_balloon_state) == STATE_SIZE_VER0);
+static_assert(sizeof(struct memunplug_balloon_state) == STATE_SIZE_VER0 + 8);
 static_assert(sizeof(struct memunplug_balloon_range) == GIVE_SIZE_VER0);
 static_assert(sizeof(struct memunplug_balloon_blocks) == BLOCKS_SIZE_VER0);
 static_assert(sizeof(struct memunplug_balloon_pages) == PAGES_SIZE_VER0 + 8);
 static_assert(sizeof(struct memunplug_balloon_release) == RELEASE_SIZE_VER0);
+static_assert(sizeof(struct memunplug_balloon_floor) == FLOOR_SIZE_VER0);
 
 static const struct mu_call control_calls[] = {
 	{ MEMUNPLUG_BALLOON_IOC_STATE, STATE_SIZE_VER0, control_state },
@@ -186,6 +202,7 @@ static const struct mu_call control_calls[] = {
 	{ MEMUNPLUG_BALLOON_IOC_BLOCKS, BLOCKS_SIZE_VER0, control_blocks },
 	{ MEMUNPLUG_BALLOON_IOC_PAGES, PAGES_SIZE_VER0, control_pages },
 	{ MEMUNPLUG_BALLOON_IOC_RELEASE, RELEASE_SIZE_VER0, control_release_pages },
+	{ MEMUNPLUG_BALLOON_IOC_FLOOR, FLOOR_SIZE_VER0, control_floor },
 };
 
 static long control_ioctl(struct file *file, unsigned int command, unsigned long address)
@@ -196,6 +213,7 @@ static long control_ioctl(struct file *file, unsigned int command, unsigned long
 		struct memunplug_balloon_blocks blocks;
 		struct memunplug_balloon_pages pages;
 		struct memunplug_balloon_release release;
+		struct memunplug_balloon_floor floor;
 	} arg = {};
 	long ret;
 

@@ -31,8 +31,13 @@ static int notify_oom(struct notifier_block *nb, unsigned long unused, void *fre
 	/* Set first: the worker must not take again what this gives. */
 	WRITE_ONCE(balloon->quiet_until, jiffies + NOTIFY_OOM_QUIET);
 	got = mu_pages_deflate(balloon, NOTIFY_OOM_PAGES);
-	if (got)
-		mu_target_publish(balloon);
+	if (!got && !READ_ONCE(balloon->block_pages))
+		return NOTIFY_OK;
+	WRITE_ONCE(balloon->shortage, MEMUNPLUG_BALLOON_SHORT_NEED);
+	/* Calls for this are one at a time: the kernel kills for one allocation only. */
+	WRITE_ONCE(balloon->needs, balloon->needs + 1);
+	mu_target_publish(balloon);
+	mu_target_changed(balloon);
 	*(unsigned long *)freed += got;
 	return NOTIFY_OK;
 }

@@ -18,6 +18,7 @@ void mu_target_work(struct work_struct *work);
 void mu_target_publish(struct mu_balloon *balloon);
 void mu_target_state(struct mu_balloon *balloon, struct memunplug_balloon_state *state);
 void mu_target_lead(struct mu_balloon *balloon, bool led);
+void mu_target_set_floor(struct mu_balloon *balloon, unsigned long pages);
 int mu_target_allow_pages(struct mu_balloon *balloon, u64 sequence, u32 flags);
 unsigned long mu_target_release(struct mu_balloon *balloon, unsigned long start,
 				unsigned long end, unsigned long want);

@@ -50,7 +50,7 @@ void mu_target_exit(void)
  * grows with its size, but less and less: straight lines between these points, as the
  * service's policy has them, and 1/32 of what lies beyond.
  */
-static unsigned long target_floor_of(unsigned long total)
+static unsigned long target_floor_of(unsigned long total, unsigned long leader)
 {
 	static const struct {
 		unsigned int total, floor;	/* MiB */
@@ -61,7 +61,9 @@ static unsigned long target_floor_of(unsigned long total)
 	size_t i;
 
 	if (fixed >= 0)
-		return (unsigned long)fixed << (20 - PAGE_SHIFT);
+		return max(leader, (unsigned long)fixed << (20 - PAGE_SHIFT));
+	if (leader)
+		return leader;
 	for (i = 1; i < ARRAY_SIZE(points) && mib >= points[i].total; i++)
 		;
 	if (i == ARRAY_SIZE(points))
@@ -101,7 +103,7 @@ static unsigned long target_floor(const struct mu_balloon *balloon)
 	/* Only then do pages that are held still count. Blocks never do. */
 	if (virtio_has_feature(balloon->vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM))
 		total -= min(total, balloon->held - balloon->block_pages);
-	return target_floor_of(total);
+	return target_floor_of(total, READ_ONCE(balloon->leader_floor));
 }
 
 /* Pages that may be taken without the guest having less than the floor. */
@@ -180,14 +182,20 @@ static unsigned long target_give_back(struct mu_balloon *balloon, unsigned long 
 static unsigned long target_step(struct mu_balloon *balloon, unsigned long target)
 {
 	unsigned long held = READ_ONCE(balloon->held), now = jiffies;
+	bool waits;
 
 	if (held >= target)
 		return target_give_back(balloon, held - target);
-	if (READ_ONCE(balloon->led) && READ_ONCE(balloon->pages_for) != balloon->sequence)
+	waits = READ_ONCE(balloon->led) && READ_ONCE(balloon->pages_for) != balloon->sequence;
+	if (waits && READ_ONCE(balloon->shortage) != MEMUNPLUG_BALLOON_SHORT_NEED)
 		return MAX_SCHEDULE_TIMEOUT;
 	if (time_before(now, READ_ONCE(balloon->quiet_until))) {
-		balloon->shortage = MEMUNPLUG_BALLOON_SHORT_NEED;
+		WRITE_ONCE(balloon->shortage, MEMUNPLUG_BALLOON_SHORT_NEED);
 		return balloon->quiet_until - now;
+	}
+	if (waits) {
+		WRITE_ONCE(balloon->shortage, MEMUNPLUG_BALLOON_SHORT_NONE);
+		return MAX_SCHEDULE_TIMEOUT;
 	}
 	if (target_take(balloon, target - held)) {
 		balloon->backoff = TARGET_RETRY_MIN;
@@ -283,6 +291,9 @@ void mu_target_state(struct mu_balloon *balloon, struct memunplug_balloon_state 
 	state->floor = PFN_PHYS((u64)target_floor(balloon));
 	state->sequence = READ_ONCE(balloon->sequence);
 	state->shortage = READ_ONCE(balloon->shortage);
+	if (virtio_has_feature(balloon->vdev, VIRTIO_BALLOON_F_DEFLATE_ON_OOM))
+		state->flags |= MEMUNPLUG_BALLOON_DEFLATE_ON_OOM;
+	state->needs = READ_ONCE(balloon->needs);
 	mutex_unlock(&balloon->lock);
 }
 
@@ -300,6 +311,20 @@ void mu_target_lead(struct mu_balloon *balloon, bool led)
 	WRITE_ONCE(balloon->led, led);
 	if (!led)
 		mu_target_changed(balloon);
+}
+
+/**
+ * mu_target_set_floor - what the leader says must stay available
+ * @balloon: the balloon
+ * @pages: how much, or 0
+ */
+void mu_target_set_floor(struct mu_balloon *balloon, unsigned long pages)
+{
+	if (READ_ONCE(balloon->leader_floor) == pages)
+		return;
+	WRITE_ONCE(balloon->leader_floor, pages);
+	mu_target_changed(balloon);
+	mu_control_changed();
 }
 
 /**

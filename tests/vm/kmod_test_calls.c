@@ -98,6 +98,9 @@ static const Command commands[] = {
           { FIELD(ADDRESS, memunplug_balloon_release, start), FIELD(SIZE, memunplug_balloon_release, size),
             FIELD(NUMBER, memunplug_balloon_release, bytes) },
           { -ENODEV, -EBUSY } },
+        { "balloon FLOOR", true, MEMUNPLUG_BALLOON_IOC_FLOOR,
+          { FIELD(NUMBER, memunplug_balloon_floor, bytes), FIELD(FLAGS, memunplug_balloon_floor, reserved) },
+          { -ENODEV, -EBUSY } },
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -351,8 +354,10 @@ static bool fuzz_memory_right(const Fuzzer *f, const Shot *shot, int r) {
         return ok;
 }
 
-/* Of its first version: one structure has grown since. */
+/* Of its first version: two structures have grown since. */
 static unsigned least_size(const Command *c) {
+        if (c->number == MEMUNPLUG_BALLOON_IOC_STATE)
+                return offsetof(struct memunplug_balloon_state, needs);
         if (c->number == MEMUNPLUG_BALLOON_IOC_PAGES)
                 return offsetof(struct memunplug_balloon_pages, flags);
         return _IOC_SIZE(c->number);

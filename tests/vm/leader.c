@@ -88,6 +88,12 @@ static uint64_t block_size(void) {
         return size;
 }
 
+static int set_floor(int fd, uint64_t bytes, uint64_t reserved) {
+        struct memunplug_balloon_floor f = { .bytes = bytes, .reserved = reserved };
+
+        return call(fd, MEMUNPLUG_BALLOON_IOC_FLOOR, &f);
+}
+
 typedef bool (*condition_t)(const struct memunplug_balloon_state *state);
 
 /* Until the state says so; it must not take longer than a minute. */
@@ -125,7 +131,7 @@ static void test_form(int fd) {
         EXPECT(stat(DEVICE, &st), 0);
         EXPECT((int) (st.st_mode & 07777), 0600);
         EXPECT(call(fd, _IO(MEMUNPLUG_BALLOON_IOC_TYPE, 64), &longer), -ENOTTY);
-        EXPECT(call(fd, _IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 69, uint64_t), &longer), -ENOTTY);
+        EXPECT(call(fd, _IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 70, uint64_t), &longer), -ENOTTY);
         EXPECT(call(fd, _IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 67, uint32_t), &longer), -EINVAL);
         EXPECT(call(fd, _IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 67, longer), &longer), -E2BIG);
         EXPECT(call(fd, MEMUNPLUG_BALLOON_IOC_STATE, NULL), -EFAULT);
@@ -160,6 +166,7 @@ static void test_other_file(void) {
         EXPECT(blocks(fd, NULL, 0, &n), -EBUSY);
         EXPECT(pages(fd, 1), -EBUSY);
         EXPECT(release(fd, 0, 0, &bytes), -EBUSY);
+        EXPECT(set_floor(fd, 1, 0), -EBUSY);
         close(fd);
 }
 
@@ -188,6 +195,27 @@ static void test_release(int fd, uint64_t block) {
         EXPECT(wait_for(fd, is_met, &s), true);
 }
 
+/* The floor that is told is that of the state; 0 brings back the driver's own. */
+static void test_floor(int fd) {
+        struct memunplug_balloon_state before, s;
+
+        EXPECT(state(fd, &before), 0);
+        EXPECT((int) before.flags, 0);
+        EXPECT(before.floor > 0, true);
+        EXPECT(set_floor(fd, 1, 1), -EINVAL);
+        for (uint64_t bytes = 50 << 20; bytes <= UINT64_C(800) << 20; bytes *= 16) {
+                EXPECT(set_floor(fd, bytes, 0), 0);
+                EXPECT(state(fd, &s), 0);
+                EXPECT(s.floor == bytes, true);
+        }
+        EXPECT(set_floor(fd, TOP, 0), 0);
+        EXPECT(state(fd, &s), 0);
+        EXPECT(s.floor > UINT64_C(1) << 50, true);
+        EXPECT(set_floor(fd, 0, 0), 0);
+        EXPECT(state(fd, &s), 0);
+        EXPECT(s.floor == before.floor, true);
+}
+
 int main(void) {
         int fd = open(DEVICE, O_RDWR|O_CLOEXEC);
         struct memunplug_balloon_state s;
@@ -199,6 +227,7 @@ int main(void) {
         }
         test_form(fd);
         test_other_file();
+        test_floor(fd);
         EXPECT(give(fd, 0, block, 0), -ENOSPC);  /* nothing is wanted yet */
         printf("leading\n");
         fflush(stdout);

@@ -10,7 +10,12 @@
  * go on page by page (PAGES). What the balloon has too much of, the driver gives back
  * at once, pages first; blocks come back by being brought online, by whomever: before a
  * block goes online the driver takes it back from the host. When the guest needs memory
- * for something else, the service has the driver give back pages (RELEASE).
+ * for something else, the service has the driver give back pages (RELEASE). What must
+ * stay available to the guest the service may say (FLOOR).
+ *
+ * Where the host agreed to it (DEFLATE_ON_OOM), the driver gives back pages before a
+ * process is killed for want of memory. It cannot do that with blocks: the service
+ * leaves some of the target to pages, and brings back a block for each such time.
  *
  * When the file is closed, the driver is alone again: it goes on page by page, and
  * keeps the blocks that it was given. The next service finds them by BLOCKS.
@@ -39,6 +44,9 @@
 #define MEMUNPLUG_BALLOON_SHORT_MEMORY		2	/* no free pages could be had */
 #define MEMUNPLUG_BALLOON_SHORT_NEED		3	/* the guest needed some itself, lately */
 
+/* memunplug_balloon_state.flags */
+#define MEMUNPLUG_BALLOON_DEFLATE_ON_OOM	(1U << 0)	/* see above */
+
 /**
  * struct memunplug_balloon_state - what is wanted and what there is (STATE)
  * @target: what the host wants to have
@@ -47,7 +55,8 @@
  * @floor: what the driver leaves available to the guest, going page by page
  * @sequence: number of the target: another one for each that differs
  * @shortage: MEMUNPLUG_BALLOON_SHORT_*
- * @reserved: 0
+ * @flags: MEMUNPLUG_BALLOON_DEFLATE_ON_OOM
+ * @needs: how often a process was about to be killed for want of memory
  */
 struct memunplug_balloon_state {
 	__u64 target;
@@ -56,7 +65,8 @@ struct memunplug_balloon_state {
 	__u64 floor;
 	__u64 sequence;
 	__u32 shortage;
-	__u32 reserved;
+	__u32 flags;
+	__u64 needs;
 };
 
 /**
@@ -123,6 +133,20 @@ struct memunplug_balloon_release {
 	__u64 bytes;
 };
 
+/**
+ * struct memunplug_balloon_floor - what must stay available to the guest (FLOOR)
+ * @bytes: in: whatever the host wants; 0: what the driver itself leaves
+ * @reserved: in: 0
+ *
+ * In the place of what the driver leaves by the size of the guest; where its parameter
+ * floor_mib says how much, the greater of the two. Holds until the next FLOOR, also
+ * when the file is closed.
+ */
+struct memunplug_balloon_floor {
+	__u64 bytes;
+	__u64 reserved;
+};
+
 #define MEMUNPLUG_BALLOON_IOC_STATE \
 	_IOR(MEMUNPLUG_BALLOON_IOC_TYPE, 64, struct memunplug_balloon_state)
 #define MEMUNPLUG_BALLOON_IOC_GIVE \
@@ -133,5 +157,7 @@ struct memunplug_balloon_release {
 	_IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 67, struct memunplug_balloon_pages)
 #define MEMUNPLUG_BALLOON_IOC_RELEASE \
 	_IOWR(MEMUNPLUG_BALLOON_IOC_TYPE, 68, struct memunplug_balloon_release)
+#define MEMUNPLUG_BALLOON_IOC_FLOOR \
+	_IOW(MEMUNPLUG_BALLOON_IOC_TYPE, 69, struct memunplug_balloon_floor)
 
 #endif /* _UAPI_LINUX_MEMUNPLUG_BALLOON_H */
