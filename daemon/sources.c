@@ -167,6 +167,8 @@ int sources_apply(Sources *sources, const Config *config) {
 
         sources->context->sources[SOURCE_ACPI].asks = config->source_acpi == CONFIG_SOURCE_ASK;
         sources->context->sources[SOURCE_BALLOON].asks = config->source_balloon == CONFIG_SOURCE_ASK;
+        if (sources->balloon)
+                balloon_source_policy_changed(sources->balloon);
         if (config->source_virtio_mem)
                 return sources->virtio_mem ? 0 : start_virtio_mem(sources);
         sources->virtio_mem = virtio_mem_source_free(sources->virtio_mem);

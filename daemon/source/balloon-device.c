@@ -8,10 +8,20 @@
 /* To move that costs a fifth of what the kernel's own driver would spend on the pages of the block. */
 #define EMPTY_FRACTION 32U
 
+/* Bytes that are missing and may be given in blocks. */
+static uint64_t for_blocks(const struct memunplug_balloon_state *state) {
+        uint64_t missing = state->target - state->held, pages = state->target - state->blocks, room;
+
+        if (!(state->flags & MEMUNPLUG_BALLOON_DEFLATE_ON_OOM))
+                return missing;
+        room = pages > BALLOON_CUSHION ? pages - BALLOON_CUSHION : 0;
+        return missing < room ? missing : room;
+}
+
 /* At least a block is missing. REST: the driver is at it; PAGES: all of this has been tried. */
 static BalloonStep take_much(const struct memunplug_balloon_state *state, uint64_t block_size,
                              const BalloonTried *tried) {
-        uint64_t n = (state->target - state->held) / block_size;
+        uint64_t n = for_blocks(state) / block_size;
         BalloonStep step = { .kind = BALLOON_STEP_TAKE };
 
         step.bytes = (n > BALLOON_STEP_BLOCKS ? BALLOON_STEP_BLOCKS : n) * block_size;
@@ -30,6 +40,9 @@ static BalloonStep take_much(const struct memunplug_balloon_state *state, uint64
 
 BalloonStep balloon_next_step(const struct memunplug_balloon_state *state, uint64_t block_size,
                               const BalloonTried *tried) {
+        if (state->needs != tried->needs && state->blocks > 0 &&
+            state->held - state->blocks < BALLOON_CUSHION)
+                return (BalloonStep) { .kind = BALLOON_STEP_RETURN, .bytes = block_size, .need = true };
         if (state->target < state->blocks) {
                 uint64_t n = (state->blocks - state->target + block_size - 1) / block_size;
 
@@ -39,7 +52,10 @@ BalloonStep balloon_next_step(const struct memunplug_balloon_state *state, uint6
         }
         if (state->target <= state->held)
                 return (BalloonStep) { .kind = BALLOON_STEP_REST };
-        if (state->target - state->held >= block_size) {
+        if (state->shortage == MEMUNPLUG_BALLOON_SHORT_NEED &&
+            (state->flags & MEMUNPLUG_BALLOON_DEFLATE_ON_OOM))
+                return (BalloonStep) { .kind = BALLOON_STEP_REST }; /* it says when there is none any more */
+        if (for_blocks(state) >= block_size) {
                 BalloonStep step = take_much(state, block_size, tried);
 
                 if (step.kind != BALLOON_STEP_PAGES)
@@ -88,10 +104,17 @@ static int release_pages(int fd, uint64_t start, uint64_t size, uint64_t *bytes)
         return 0;
 }
 
+static int set_floor(int fd, uint64_t bytes) {
+        struct memunplug_balloon_floor floor = { .bytes = bytes };
+
+        return ioctl(fd, MEMUNPLUG_BALLOON_IOC_FLOOR, &floor) < 0 ? -errno : 0;
+}
+
 const BalloonDevice balloon_device = {
         .state = get_state,
         .give = give,
         .blocks = get_blocks,
         .pages = allow_pages,
         .release = release_pages,
+        .floor = set_floor,
 };

@@ -17,6 +17,7 @@ struct BalloonSource {
         struct memunplug_balloon_state state;
         int error;             /* of the last look at the state, or 0 */
         uint64_t block_size;
+        uint64_t floor;        /* that the driver was told, or 0 */
         BalloonTried tried;
         bool busy;             /* a job of ours is under way */
         uint32_t job;

@@ -93,7 +93,7 @@ void balloon_lend_look(BalloonSource *source) {
         source->yields = yields;
         (void) release(source, 0, 0, 0); /* at the end, too: blocks may have left the machine */
         if (!yields) {
-                source->tried = (BalloonTried) {};
+                source->tried = (BalloonTried) { .needs = source->tried.needs };
                 source->no_more = false;
                 balloon_set_why(source, NULL);
         }

@@ -191,18 +191,38 @@ static int take_step(BalloonSource *source, const BalloonStep *step) {
         return r;
 }
 
+/* What the administrator wants to stay available holds for the driver's pages, too, and while nobody leads it. */
+static void tell_floor(BalloonSource *source, const GuardPolicy *policy) {
+        uint64_t floor = policy->keep_free_bytes == UINT64_MAX ? 0 : policy->keep_free_bytes;
+        int r;
+
+        if (source->floor == floor)
+                return;
+        r = source->device->floor(source->fd, floor);
+        if (r == -ENODEV) /* it has just gone; the next one is told */
+                return;
+        if (r < 0)
+                (void) log_warning_errno(r, "The balloon's driver does not take KeepFreeBytes= for what it gives "
+                                            "page by page: %s", strerror(-r));
+        source->floor = floor;
+}
+
 int balloon_read_state(BalloonSource *source) {
+        const GuardPolicy *policy;
         const BlockTable *table;
         int r = source->device->state(source->fd, &source->state);
 
         if (r >= 0) {
-                r = queue_blocks(source->queue, &table, /* ret_policy= */ NULL);
-                if (r >= 0)
+                r = queue_blocks(source->queue, &table, &policy);
+                if (r >= 0) {
                         source->block_size = table->block_size;
+                        tell_floor(source, policy);
+                }
         }
         if (r < 0) { /* another device counts anew */
                 source->state = (struct memunplug_balloon_state) {};
                 source->tried = (BalloonTried) {};
+                source->floor = UINT64_MAX;
                 balloon_set_why(source, NULL);
         }
         source->error = r;
@@ -228,6 +248,7 @@ static int on_look(sd_event_source *event, void *userdata) {
                         look_at_job(source);
                 else {
                         step = balloon_next_step(&source->state, source->block_size, &source->tried);
+                        source->tried.needs = source->state.needs;
                         if (!source->yields || step.kind == BALLOON_STEP_RETURN)
                                 (void) take_step(source, &step);
                 }
@@ -305,6 +326,7 @@ int balloon_source_new(BalloonSource **ret, sd_event *event, Queue *queue, const
                 return -ENOMEM;
         }
         source->fd = fd;
+        source->floor = UINT64_MAX; /* one that led before may have told another */
         source->device = device;
         source->queue = queue;
         source->callback = callback;
@@ -312,6 +334,7 @@ int balloon_source_new(BalloonSource **ret, sd_event *event, Queue *queue, const
         r = device->state(fd, &source->state);
         if (r < 0 && r != -ENODEV) /* without a device yet: it may come */
                 return r;
+        source->tried.needs = source->state.needs;
         r = queue_observe(queue, on_job, source, &source->slot);
         if (r >= 0)
                 r = sd_event_add_defer(event, &source->look, on_look, source);
@@ -335,6 +358,10 @@ BalloonSource *balloon_source_free(BalloonSource *source) {
         free(source->why);
         free(source);
         return NULL;
+}
+
+void balloon_source_policy_changed(BalloonSource *source) {
+        balloon_look_soon(source);
 }
 
 bool balloon_source_active(const BalloonSource *source) {

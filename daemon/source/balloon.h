@@ -20,6 +20,9 @@ int balloon_source_new(BalloonSource **ret, sd_event *event, Queue *queue, const
                        int fd, BalloonCallback callback, void *userdata);
 BalloonSource *balloon_source_free(BalloonSource *source);
 
+/* What must stay available may be another amount now. */
+void balloon_source_policy_changed(BalloonSource *source);
+
 /* Is there a balloon to lead? */
 bool balloon_source_active(const BalloonSource *source);
 /* A sentence: what of the target is not met and why, or why there is nothing to lead; NULL if all is well.

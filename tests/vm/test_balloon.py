@@ -179,15 +179,33 @@ def test_need(t):
     b.settle(HALF)
     t.equal(g.meminfo('MemTotal'), total, 'what counts as memory of the guest')
     work = Workload(g, size=64 * MIB, share=100)
+    _fill(t, b, HALF, 128)
+    b.settle(FULL)
+    g.check('rmmod ' + balloon.NAME)            # or nothing is taken for a minute
+    b.load()
+    daemon = g.start_daemon()
+    b.settle(HALF)
+    taken = sum(s == 'offline' for s in states(g).values())
+    t.true(0 < taken < HALF // (128 * MIB), 'blocks that the host has, with a rest that is left to pages: %d' % taken)
+    _fill(t, b, HALF, 128 + 64)                 # more than there are pages of
+    left = sum(s == 'offline' for s in states(g).values())
+    t.note('%d blocks were given, %d came back', taken, taken - left)
+    t.at_most(left, taken - 1, 'blocks that the host has after it; log: %s' % daemon.err[-2000:])
+    t.equal(work.end()[1], 0, 'bad pages')
+    b.settle(FULL)
+    t.true('offline' not in states(g).values(), 'blocks at the end: %s' % states(g))
+
+
+def _fill(t, b, size, more):
+    """A file that needs more MiB than are free, of a guest that was left this size: it gets them."""
+    g = b.guest
     free = g.meminfo('MemFree')
     g.check('mount -o remount,size=95%% /dev/shm && dd if=/dev/zero of=/dev/shm/file bs=1M count=%d' %
-            (free // MIB + 128), 120)
-    left = b.wait_until(lambda actual: actual > HALF + 64 * MIB, 30, 'more than half')
-    t.note('%d MiB free, a file of 128 MiB more: the guest has %d MiB', free // MIB, left // MIB)
+            (free // MIB + more), 120)
+    left = b.wait_until(lambda actual: actual > size + more * MIB // 2, 60, 'more than it was left')
+    t.note('%d MiB free, a file of %d MiB more: the guest has %d MiB', free // MIB, more, left // MIB)
     t.equal(g.vmstat()['oom_kill'], 0, 'processes killed')
-    t.equal(work.end()[1], 0, 'bad pages')
     g.check('rm /dev/shm/file')
-    b.settle(FULL)
 
 
 def _check_reporting(t, g, b):

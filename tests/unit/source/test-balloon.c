@@ -27,6 +27,8 @@ static struct {
         uint32_t pieces_shortage; /* what there is of it when pieces were asked for */
         uint64_t range_start, range_bytes; /* of the held pages these are there */
         unsigned n_releases;
+        uint64_t floor;
+        unsigned n_floors;
 } driver;
 
 static int fake_state(int fd, struct memunplug_balloon_state *ret) {
@@ -79,9 +81,15 @@ static int fake_release(int fd, uint64_t start, uint64_t size, uint64_t *bytes) 
         return 0;
 }
 
+static int fake_floor(int fd, uint64_t bytes) {
+        driver.floor = bytes;
+        driver.n_floors++;
+        return 0;
+}
+
 static const BalloonDevice fake_device = {
         .state = fake_state, .give = fake_give, .blocks = fake_blocks, .pages = fake_pages,
-        .release = fake_release,
+        .release = fake_release, .floor = fake_floor,
 };
 
 typedef struct Fixture {
@@ -115,6 +123,8 @@ static int set_up(void **state) {
         memset(&driver, 0, sizeof(driver));
         driver.pieces_shortage = MEMUNPLUG_BALLOON_SHORT_MEMORY;
         fake_queue_init(&f->queue);
+        f->queue.policy.keep_free_bytes = UINT64_MAX;
+        driver.state.needs = 5; /* before there was a leader */
         f->queue.submit_state = JOB_QUEUED;
         assert_return_code(sd_event_new(&f->event), 0);
         f->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -152,67 +162,6 @@ static void end_job(Fixture *f, JobState how, uint32_t first, uint32_t n, const 
                 job->reason = strdup(reason);
         fake_queue_tell(&f->queue, QUEUE_JOB_ENDED, job, 0);
         run(f);
-}
-
-static void test_step(void **state) {
-        BalloonTried none = {}, all = { .empty = 3, .pieces = 3, .take = 3, .give_back = 3,
-                                          .pages = 3 };
-        static const struct {
-                uint64_t target, held, blocks;
-                BalloonStepKind kind;
-                uint64_t bytes;
-                BalloonStepKind tried;
-        } cases[] = {
-                { 0, 0, 0, BALLOON_STEP_REST, 0, BALLOON_STEP_REST },
-                { 4096, 0, 0, BALLOON_STEP_PAGES, 0, BALLOON_STEP_REST },
-                { BLOCK - 4096, 0, 0, BALLOON_STEP_PAGES, 0, BALLOON_STEP_REST },
-                { BLOCK, 0, 0, BALLOON_STEP_TAKE, BLOCK, BALLOON_STEP_REST },
-                { 3 * BLOCK - 1, BLOCK, 0, BALLOON_STEP_TAKE, BLOCK, BALLOON_STEP_REST },
-                { 1000 * BLOCK, 0, 0, BALLOON_STEP_TAKE, BALLOON_STEP_BLOCKS * BLOCK, BALLOON_STEP_REST },
-                { UINT64_MAX, 0, 0, BALLOON_STEP_TAKE, BALLOON_STEP_BLOCKS * BLOCK, BALLOON_STEP_REST },
-                { BLOCK, 3 * BLOCK, BLOCK, BALLOON_STEP_REST, 0, BALLOON_STEP_REST },
-                { BLOCK, 3 * BLOCK, 3 * BLOCK, BALLOON_STEP_RETURN, 2 * BLOCK, BALLOON_STEP_REST },
-                { BLOCK + 1, 3 * BLOCK, 3 * BLOCK, BALLOON_STEP_RETURN, 2 * BLOCK, BALLOON_STEP_REST },
-                { 0, 3 * BLOCK, 3 * BLOCK, BALLOON_STEP_RETURN, 3 * BLOCK, BALLOON_STEP_REST },
-        };
-
-        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-                struct memunplug_balloon_state now = { .target = cases[i].target, .held = cases[i].held,
-                                                       .blocks = cases[i].blocks, .sequence = 3 };
-                BalloonStep step = balloon_next_step(&now, BLOCK, &none);
-
-                assert_int_equal(step.kind, cases[i].kind);
-                assert_int_equal(step.bytes, cases[i].bytes);
-                assert_int_equal(balloon_next_step(&now, BLOCK, &all).kind, cases[i].tried);
-        }
-}
-
-/* Blocks that cost next to nothing, free pieces until there are no more, blocks in use, then the rest. */
-static void test_step_order(void **state) {
-        struct memunplug_balloon_state now = { .target = 3 * BLOCK, .sequence = 3,
-                                               .shortage = MEMUNPLUG_BALLOON_SHORT_FLOOR };
-        BalloonTried tried = { .empty = 2, .pieces = 2, .take = 2, .pages = 2 };
-        BalloonStep step = balloon_next_step(&now, BLOCK, &tried);
-
-        assert_int_equal(step.kind, BALLOON_STEP_TAKE);
-        assert_int_equal(step.most_used, BLOCK / 32);
-        tried.empty = 3;
-        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_PIECES);
-        tried.pieces = 3;
-        now.shortage = MEMUNPLUG_BALLOON_SHORT_NONE; /* the driver is at it */
-        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_REST);
-        now.shortage = MEMUNPLUG_BALLOON_SHORT_NEED; /* and goes on in a while */
-        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_REST);
-        now.held = 2 * BLOCK + 1; /* less than a block is missing */
-        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_PAGES);
-        now.held = 2 * BLOCK;
-        now.shortage = MEMUNPLUG_BALLOON_SHORT_MEMORY;
-        step = balloon_next_step(&now, BLOCK, &tried);
-        assert_int_equal(step.kind, BALLOON_STEP_TAKE);
-        assert_int_equal(step.bytes, BLOCK);
-        assert_int_equal(step.most_used, 0);
-        tried.take = 3;
-        assert_int_equal(balloon_next_step(&now, BLOCK, &tried).kind, BALLOON_STEP_PAGES);
 }
 
 static void test_take_and_return(void **state) {
@@ -461,6 +410,58 @@ static void test_lends_other_blocks(void **state) {
         assert_int_equal(f->queue.n_submitted, 2);
 }
 
+/* A process was about to be killed, and there are next to no pages to give back: a block comes, one each time. */
+static void test_need(void **state) {
+        Fixture *f = *state;
+
+        driver.state.flags = MEMUNPLUG_BALLOON_DEFLATE_ON_OOM;
+        want(f, 3 * BLOCK + 5 * MIB);
+        assert_int_equal(f->queue.demand.size_bytes, 2 * BLOCK);
+        end_job(f, JOB_DONE, 32, 2, NULL);
+        assert_int_equal(driver.n_pages, 1);
+        driver.state.held = driver.state.target - 16 * MIB;
+        driver.state.shortage = MEMUNPLUG_BALLOON_SHORT_NEED;
+        driver.state.needs++;
+        assert_return_code(eventfd_write(f->fd, 1), 0);
+        run(f);
+        assert_int_equal(f->queue.n_submitted, 2);
+        assert_int_equal(f->queue.demand.kind, DEMAND_REPLUG);
+        assert_int_equal(f->queue.demand.n_blocks, 1);
+        driver.n = 0;
+        driver.state.held -= BLOCK;
+        driver.state.blocks -= BLOCK;
+        end_job(f, JOB_DONE, 32, 1, NULL);
+        want(f, 5 * BLOCK); /* nothing is taken as long as that is so */
+        assert_int_equal(f->queue.n_submitted, 2);
+        assert_int_equal(driver.n_pages, 1);
+        driver.state.shortage = MEMUNPLUG_BALLOON_SHORT_NONE;
+        assert_return_code(eventfd_write(f->fd, 1), 0);
+        run(f);
+        assert_int_equal(f->queue.n_submitted, 3);
+        assert_int_equal(f->queue.demand.kind, DEMAND_UNPLUG);
+        end_job(f, JOB_FAILED, 33, 0, "no");
+        end_other(f, begin_other(f)); /* what has been seen to has been seen to */
+        assert_int_equal(f->queue.demand.kind, DEMAND_UNPLUG);
+}
+
+static void test_floor(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(driver.n_floors, 1); /* one that led before may have told another */
+        assert_int_equal(driver.floor, 0);
+        f->queue.policy.keep_free_bytes = 77 * MIB;
+        balloon_source_policy_changed(f->source);
+        run(f);
+        assert_int_equal(driver.floor, 77 * MIB);
+        want(f, BLOCK);
+        assert_int_equal(driver.n_floors, 2);
+        driver.state_error = -ENODEV; /* another device does not know */
+        want(f, 0);
+        driver.state_error = 0;
+        want(f, 0);
+        assert_int_equal(driver.n_floors, 3);
+}
+
 static void test_led_by_another(void **state) {
         BalloonSource *source = NULL;
         Fixture *f = *state;
@@ -475,8 +476,6 @@ static void test_led_by_another(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_step),
-                cmocka_unit_test(test_step_order),
                 cmocka_unit_test_setup_teardown(test_take_and_return, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_partial, set_up, tear_down),
@@ -488,6 +487,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_yields_to_takers_only, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lends_pages_first, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lends_other_blocks, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_need, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_floor, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_led_by_another, set_up, tear_down),
         };
 
