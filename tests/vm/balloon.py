@@ -13,6 +13,8 @@ NAME = 'memunplug_balloon'
 MODULE = '/lib/modules/$(uname -r)/updates/%s.ko' % NAME
 STOCK = 'virtio_balloon'
 PAGE_POISON, REPORTING = 4, 5                   # feature bits
+STEP = 64 * MIB                                 # what the driver takes or gives back at a time
+STORM = 100                                     # targets of one
 CONFIG_OFFSET, POISON_OFFSET = 0x2000, 12       # in QEMU's fifth region of a device; in the balloon's configuration
 
 
@@ -126,3 +128,24 @@ class LeastAvailable:
         self.process.signal(15)
         self.process.wait(60)
         return self.least
+
+
+class WorkerRuns:
+    """Counts how often the driver's worker runs, by the kernel's own tracepoint."""
+
+    EVENT = '/sys/kernel/tracing/events/workqueue/workqueue_execute_start/'
+
+    def __init__(self, guest):
+        self.guest = guest
+        guest.check("grep -q hist: %strigger || echo 'hist:keys=function.sym' >%strigger" % (self.EVENT, self.EVENT))
+
+    def count(self):
+        text = self.guest.check('cat %shist' % self.EVENT)
+        return sum(int(n) for n in re.findall(r'mu_target_work\b.*?hitcount:\s*(\d+)', text))
+
+
+def storm(balloon, size):
+    """The hypervisor changes its mind every 10 ms."""
+    for i in range(STORM):
+        balloon.ask(size + (4, -4)[i % 2] * MIB)
+        time.sleep(0.01)

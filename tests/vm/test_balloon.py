@@ -12,7 +12,7 @@ import signal
 import time
 
 import balloon
-from balloon import Balloon, LeastAvailable
+from balloon import STEP, STORM, Balloon, LeastAvailable, WorkerRuns, storm
 from cases import kernels
 from channel import GuestTimeout
 from machine import GuestError
@@ -70,12 +70,20 @@ def test_nonsense(t):
     kills = g.vmstat()['oom_kill']
     watch = LeastAvailable(g)
     floor = 168 * MIB                           # that of 512 MiB left; with less it is lower, but never below 72
+    runs = WorkerRuns(g)
     b.ask(1)
     b.wait_until(lambda actual: actual < FULL - 300 * MIB, 120, 'less')
+    before, said = runs.count(), len(b.log())
     rng = random.Random(5)
+    begin = time.monotonic()
     for i in range(TARGETS):
         b.ask(rng.choice((1, 4095, 4096, MIB, FULL, FULL - 1, 2 ** 62, HALF + rng.randrange(-8, 8) * MIB)))
         time.sleep(0.01)
+    seconds = time.monotonic() - begin
+    said, worked = len(b.log()) - said, runs.count() - before
+    t.note('%d targets in %.1f s: the worker ran %d times, %d lines', TARGETS, seconds, worked, said)
+    t.at_most(worked, TARGETS * (FULL // STEP), 'runs of the worker: a step of 64 MiB each, and one at its end')
+    t.at_most(said, min(TARGETS, 10 * (seconds // 5 + 2)), 'lines: one for each change, and 10 in 5 s')
     b.ask(1)
     lines = _wait_reason(g, b)
     least = watch.end()
@@ -84,11 +92,27 @@ def test_nonsense(t):
     t.at_least(least, 72 * MIB, 'available memory at its least')
     t.at_most(least, floor, 'available memory at its least: it is not asked for in earnest')
     t.equal(g.vmstat()['oom_kill'], kills, 'processes killed')
-    before = _worker_ticks(g)
+    before = runs.count()
     g.check('sleep 2')
-    t.at_most(_worker_ticks(g) - before, 100, 'ticks of kworkers while it is short, in 2 s')
+    t.at_most(runs.count() - before, 3, 'runs of the worker while it is short, in 2 s')
     t.at_most(len(b.log()) - len(lines), 1, 'lines while nothing changes')
+    _check_storm(t, b, runs)
     b.settle(FULL)
+
+
+def _check_storm(t, b, runs):
+    """Up and down by 4 MiB every 10 ms: a step and the look that ends it for each, and none after the last."""
+    b.settle(HALF)
+    before = runs.count()
+    storm(b, HALF)
+    b.settle(HALF)
+    worked = runs.count() - before
+    t.note('up and down %d times: the worker ran %d times', STORM, worked)
+    t.at_least(worked, STORM // 10, 'runs of the worker')
+    t.at_most(worked, 3 * STORM, 'runs of the worker')
+    before = runs.count()
+    b.guest.check('sleep 1')
+    t.equal(runs.count(), before, 'runs of the worker once the target is met')
 
 
 def _wait_reason(g, b):
@@ -99,11 +123,6 @@ def _wait_reason(g, b):
             return lines
         g.check('usleep 250000')
     raise GuestTimeout('no reason is given: %s' % lines[-3:])
-
-
-def _worker_ticks(g):
-    """CPU time that kernel workers used, in ticks of 10 ms."""
-    return int(g.check("cat /proc/[0-9]*/stat 2>/dev/null | awk '/\\(kworker/ { t += $15 } END { print t + 0 }'"))
 
 
 @kernels('6.1', '6.12')
@@ -170,8 +189,9 @@ def test_suspend(t):
 
 @kernels('6.1', '6.12')
 def test_need(t):
-    """where it may: before a process is killed for want of memory, the balloon gives back what it lacks"""
-    g = t.guest(memory='1G', limit=300, product=t.bare(), append='init_on_free=1',
+    """where it may: before a process is killed for want of memory, the balloon gives back what it lacks, led or not"""
+    t.need_product()
+    g = t.guest(memory='512M', dimms=['512M'], limit=400, append='init_on_free=1',
                 devices=balloon.device(deflate_on_oom='on', free_page_reporting='on'))
     b = Balloon(g, FULL)
     _check_reporting(t, g, b)
@@ -282,6 +302,7 @@ def test_blocks(t):
     daemon = g.start_daemon()
     b.settle(full)
     t.equal(blocks(g), before, 'blocks after all came back')
+    _check_led_storm(t, b, daemon)
     b.ask(1)
     reason = _wait_source(g, 'by blocks:')
     t.note('%s', reason)
@@ -297,6 +318,31 @@ def test_blocks(t):
     t.equal(_source(g), {'source': 'balloon', 'active': False, 'reason': 'switched off by configuration'}, 'the source')
     b.settle(full - 300 * MIB)
     t.equal(blocks(g), before, 'blocks while the driver is alone')
+
+
+def _check_led_storm(t, b, daemon):
+    """Up and down by 4 MiB around a block and more: the service wakes up a few times for each, and not after the last."""
+    size = b.full - 200 * MIB
+    b.settle(size)
+    before, first = _switches(b.guest, daemon), len(_jobs(b.guest))
+    storm(b, size)
+    b.settle(size)
+    woken = _switches(b.guest, daemon) - before
+    t.note('up and down %d times: the service woke up %d times, %d jobs', STORM, woken, len(_jobs(b.guest)) - first)
+    t.at_most(woken, 20 * STORM, 'times that the service woke up')
+    before = _switches(b.guest, daemon)
+    b.guest.check('sleep 1')
+    t.at_most(_switches(b.guest, daemon) - before, 5, 'times that it woke up once the target is met')
+
+
+def _jobs(g):
+    return json.loads(g.check(['memunplugctl', 'jobs', '--json=short']))
+
+
+def _switches(g, daemon):
+    """How often the service has slept or was made to wait."""
+    return sum(int(line.split()[1]) for line in g.check('cat /proc/%d/status' % daemon.pid).splitlines()
+               if 'ctxt_switches' in line)
 
 
 @kernels('6.1')
@@ -318,9 +364,9 @@ def test_arbitration(t):
             (g.meminfo('MemAvailable') // MIB - 265))
     t.true('the balloon gives back' in _plan(g, 'd1'), 'the plan: %s; log: %s' % (_plan(g, 'd1'), daemon.err[-2000:]))
     t.note('by blocks: %s', _eject(g, 'd1', daemon))
-    jobs = json.loads(g.check(['memunplugctl', 'jobs', '--json=short']))
-    t.true(any((j['source'], j['operation'], j['state']) == ('balloon', 'replug', 'done') for j in jobs),
-           'the block of d2 came back: %s' % jobs)
+    found = _jobs(g)
+    t.true(any((j['source'], j['operation'], j['state']) == ('balloon', 'replug', 'done') for j in found),
+           'the block of d2 came back: %s' % found)
     t.at_most(full - dimm - b.actual(), dimm, 'what the host has')
     g.check('rm /dev/shm/file')
     size = full - 2 * dimm
