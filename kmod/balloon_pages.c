@@ -88,16 +88,19 @@ static void pages_take_in(struct mu_balloon *balloon, struct list_head *list, un
  * @balloon: the balloon, not locked; the target worker calls
  * @want: pages at most
  * @pieces: chunks only
+ * @untouched: free memory as it is, as far as there are chunks; or all is allocated
  *
  * Return: pages given; less than @want may mean that more can be had at once.
  */
-unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want, bool pieces)
+unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want, bool pieces,
+			       bool untouched)
 {
 	LIST_HEAD(chunks);
 	LIST_HEAD(singles);
-	unsigned long got;
+	unsigned long got = 0;
 
-	got = mu_gather(balloon, want / MU_CHUNK_PAGES, &chunks) * MU_CHUNK_PAGES;
+	if (untouched)
+		got = mu_gather(balloon, want / MU_CHUNK_PAGES, &chunks) * MU_CHUNK_PAGES;
 	if (!got)
 		got = pages_allocate(want, MU_CHUNK_ORDER, &chunks);
 	if (!pieces && (!got || want - got < MU_CHUNK_PAGES))

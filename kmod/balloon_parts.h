@@ -25,7 +25,8 @@ unsigned long mu_target_release(struct mu_balloon *balloon, unsigned long start,
 void mu_stats_request(struct mu_balloon *balloon);
 
 /* balloon_pages.c */
-unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want, bool pieces);
+unsigned long mu_pages_inflate(struct mu_balloon *balloon, unsigned long want, bool pieces,
+			       bool untouched);
 unsigned long mu_pages_deflate(struct mu_balloon *balloon, unsigned long want);
 unsigned long mu_pages_deflate_range(struct mu_balloon *balloon, unsigned long start,
 				     unsigned long end);

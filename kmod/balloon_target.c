@@ -19,6 +19,12 @@
 /* A short balloon takes no less than this at a time, lest it follow every free page. */
 #define TARGET_LEAST_PAGES	(1UL << (20 - VIRTIO_BALLOON_PFN_SHIFT))
 
+/*
+ * A pass of page reporting has so much off the free lists at a time, and puts back what it
+ * was not for: the guest lacks that meanwhile. Closer to the floor pages are allocated.
+ */
+#define TARGET_PASS_PAGES	((unsigned long)PAGE_REPORTING_CAPACITY << (MU_CHUNK_ORDER + 1))
+
 static int floor_mib = -1;
 module_param(floor_mib, int, 0644);
 MODULE_PARM_DESC(floor_mib,
@@ -159,7 +165,8 @@ static bool target_take(struct mu_balloon *balloon, unsigned long want)
 		WRITE_ONCE(balloon->shortage, MEMUNPLUG_BALLOON_SHORT_FLOOR);
 		return false;
 	}
-	got = mu_pages_inflate(balloon, min(want, room), READ_ONCE(balloon->pieces));
+	got = mu_pages_inflate(balloon, min(want, room), READ_ONCE(balloon->pieces),
+			       room >= TARGET_PASS_PAGES);
 	if (got)
 		mu_target_publish(balloon);
 	WRITE_ONCE(balloon->shortage,
