@@ -8,7 +8,7 @@
 
 #include <linux/memunplug_balloon.h>
 
-/* So much can be back before a process is killed. A service has brought back a block by the time it is used up. */
+/* So much can be back before a process is killed. By the time that it is used up a block is back, too. */
 #define BALLOON_CUSHION (UINT64_C(128) << 20)
 
 /* What one demand asks for at most, in blocks: between two of them a new target is looked at. */
@@ -17,7 +17,7 @@
 typedef enum BalloonStepKind {
         BALLOON_STEP_REST,   /* nothing to do, or nothing that has not been tried for this target */
         BALLOON_STEP_TAKE,   /* blocks go offline, then to the host: bytes, and most_used in each */
-        BALLOON_STEP_RETURN, /* so many bytes of blocks come back, with need for a process in need of memory */
+        BALLOON_STEP_RETURN, /* so many bytes of blocks come back; need: a process lacks memory */
         BALLOON_STEP_PIECES, /* the driver takes what is free in pieces of 2 MiB */
         BALLOON_STEP_PAGES,  /* the driver does the rest */
 } BalloonStepKind;

@@ -191,7 +191,7 @@ static int take_step(BalloonSource *source, const BalloonStep *step) {
         return r;
 }
 
-/* What the administrator wants to stay available holds for the driver's pages, too, and while nobody leads it. */
+/* What the administrator wants to stay available holds for the driver's pages, too, and without a leader. */
 static void tell_floor(BalloonSource *source, const GuardPolicy *policy) {
         uint64_t floor = policy->keep_free_bytes == UINT64_MAX ? 0 : policy->keep_free_bytes;
         int r;
@@ -202,8 +202,8 @@ static void tell_floor(BalloonSource *source, const GuardPolicy *policy) {
         if (r == -ENODEV) /* it has just gone; the next one is told */
                 return;
         if (r < 0)
-                (void) log_warning_errno(r, "The balloon's driver does not take KeepFreeBytes= for what it gives "
-                                            "page by page: %s", strerror(-r));
+                (void) log_warning_errno(r, "The balloon's driver does not keep to KeepFreeBytes=: %s",
+                                         strerror(-r));
         source->floor = floor;
 }
 
