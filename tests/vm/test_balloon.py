@@ -201,6 +201,9 @@ def test_need(t):
     work = Workload(g, size=64 * MIB, share=100)
     _fill(t, b, HALF, 128)
     b.settle(FULL)
+    if g.kernel.release.startswith('6.12.'):    # its virtio_pci may crash when a device with a gap in its queues goes
+        t.equal(work.end()[1], 0, 'bad pages')
+        return
     g.check('rmmod ' + balloon.NAME)            # or nothing is taken for a minute
     b.load()
     daemon = g.start_daemon()
