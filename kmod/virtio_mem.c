@@ -13,6 +13,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/device.h>
+#include <linux/irq_work.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -42,13 +43,20 @@ static void virtio_mem_announce(struct work_struct *work)
 
 static DECLARE_WORK(virtio_mem_work, virtio_mem_announce);
 
-/* In interrupt context, before the driver is told. */
+static void virtio_mem_queue(struct irq_work *irq_work)
+{
+	schedule_work(&virtio_mem_work);
+}
+
+static DEFINE_IRQ_WORK(virtio_mem_irq_work, virtio_mem_queue);
+
+/* Before the driver is told. As in an NMI: a work queue has locks that must not be taken here. */
 static int virtio_mem_notified(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct virtio_device *vdev = (void *)regs_get_kernel_argument(regs, 0);
 
 	if (vdev->id.device == VIRTIO_ID_MEM)
-		schedule_work(&virtio_mem_work);
+		irq_work_queue(&virtio_mem_irq_work);
 	return 0;
 }
 
@@ -161,5 +169,6 @@ void mu_virtio_mem_exit(void)
 {
 	if (virtio_mem_probed)
 		unregister_kprobe(&virtio_mem_probe);
+	irq_work_sync(&virtio_mem_irq_work);
 	cancel_work_sync(&virtio_mem_work);
 }
