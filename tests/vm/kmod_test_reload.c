@@ -35,18 +35,27 @@ typedef struct Counts {
         CallTally tally[RANDOM_CALLS_MAX];
 } Counts;
 
-static int module_load(void) {
+static int module_open(void) {
         struct utsname name;
         char path[256];
-        int fd, r = 0;
+        int fd;
 
         uname(&name);
         snprintf(path, sizeof path, "/lib/modules/%s/updates/" MODULE ".ko", name.release);
         fd = open(path, O_RDONLY|O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+static int module_insert(int fd) {
+        return syscall(SYS_finit_module, fd, "", 0) < 0 ? -errno : 0;
+}
+
+static int module_load(void) {
+        int fd = module_open(), r;
+
         if (fd < 0)
-                return -errno;
-        if (syscall(SYS_finit_module, fd, "", 0) < 0)
-                r = -errno;
+                return fd;
+        r = module_insert(fd);
         close(fd);
         return r;
 }
@@ -131,6 +140,7 @@ static bool test_races(const Machine *m) {
 /* What loading took is given back, whatever of it failed: the next loading works. */
 static bool test_load_failures(const Machine *m) {
         unsigned n = 1, step = (unsigned) setting("MEMUNPLUG_LOAD_STEP", 1), refused = 0, tried = 0;
+        int fd = module_open();                 /* what fails is loading, not finding it */
         Failure failure;
         bool met = true;
 
@@ -139,14 +149,14 @@ static bool test_load_failures(const Machine *m) {
                 note("this kernel cannot let allocations fail");
                 return true;
         }
-        if (!CHECK(module_unload() == 0))
+        if (!CHECK(fd >= 0) || !CHECK(module_unload() == 0))
                 return false;
         for (; met; n += step, tried++) {
                 int r;
 
                 if (!CHECK(failure_set(&failure, n)))
                         return false;
-                r = module_load();
+                r = module_insert(fd);
                 met = failure_met(&failure);
                 if (!CHECK(failure_set(&failure, 0)))
                         return false;
@@ -156,6 +166,7 @@ static bool test_load_failures(const Machine *m) {
                 }
                 refused += r < 0;
         }
+        close(fd);
         note("load: %u of %u points, %u times refused", tried, n - step, refused);
         return CHECK(module_load() == 0);
 }
