@@ -4,6 +4,7 @@
  * turn: the kernel's fail-nth makes the n-th of this task fail, until a call gets through
  * without. It says ENOMEM or EFAULT, or does what it can; the next one finds nothing locked,
  * claimed or isolated. Only a kernel with fault injection can do this, the debug kernel.
+ * MEMUNPLUG_FAILURE_STEP: behind the first ones of a call, one in so many (default each).
  */
 
 #define _GNU_SOURCE
@@ -23,7 +24,8 @@
 #include "pages.h"
 
 #define POINTS_MAX 20000
-#define MOVED_PAGES 64                          /* that an evacuation finds at least */
+#define FIRST_POINTS 16                         /* are all tried; what comes then are repetitions mostly */
+#define MOVED_PAGES 16                          /* that an evacuation finds at least */
 #define LIST 4096
 
 typedef struct Bench {
@@ -100,27 +102,27 @@ static int run_gate(Bench *b) {
         return r < 0 ? r : gate_set(b, 0);
 }
 
+/* What is tried is the call of who has the gate, not how he got it. */
+static bool prepare_gate(Bench *b) {
+        return CHECK(gate_set(b, 1) == 0);
+}
+
 static int run_release(Bench *b) {
         struct memunplug_release release = { .name = "PNP0C80:00" };
-        int r = gate_set(b, 1);
 
-        return r < 0 ? r : call(b->fd, MEMUNPLUG_IOC_RELEASE, &release);
+        return call(b->fd, MEMUNPLUG_IOC_RELEASE, &release);
 }
 
 static int run_answer(Bench *b) {
         struct memunplug_answer answer = { .name = "PNP0C80:00", .status = MEMUNPLUG_OST_BUSY };
-        int r = gate_set(b, 1);
 
-        return r < 0 ? r : call(b->fd, MEMUNPLUG_IOC_ANSWER, &answer);
+        return call(b->fd, MEMUNPLUG_IOC_ANSWER, &answer);
 }
 
 static int run_read(Bench *b) {
         struct pollfd p = { .fd = b->fd, .events = POLLIN };
         struct memunplug_event event;
-        int r = gate_set(b, 1);
 
-        if (r < 0)
-                return r;
         if (poll(&p, 1, 0) < 0)
                 return -errno;
         return read(b->fd, &event, sizeof event) < 0 ? -errno : 0;
@@ -196,9 +198,9 @@ static const Trial trials[] = {
         { "EVACUATE", run_evacuate, { 0, 0 }, prepare_evacuate },
         { "EVACUATE with KEEP_CACHE", run_evacuate_keep, { 0, 0 }, prepare_evacuate },
         { "GATE", run_gate, { 0, -ENODEV }, NULL },
-        { "RELEASE", run_release, { 0, -ENODEV }, NULL },
-        { "ANSWER", run_answer, { -ENOENT, -ENODEV }, NULL },
-        { "read", run_read, { -EAGAIN, -ENODEV }, NULL },
+        { "RELEASE", run_release, { 0, 0 }, prepare_gate },
+        { "ANSWER", run_answer, { -ENOENT, -ENOENT }, prepare_gate },
+        { "read", run_read, { -EAGAIN, -EAGAIN }, prepare_gate },
         { "VIRTIO_MEM", run_virtio_mem, { 0, -ENODEV }, NULL },
         { "balloon open", run_balloon_open, { 0, 0 }, NULL },
         { "balloon STATE and BLOCKS", run_balloon_blocks, { 0, 0 }, NULL },
@@ -222,14 +224,17 @@ static bool is_normal(const Trial *trial, int r) {
 
 /* Every point of one call. After each, the same call without a failure: as if nothing had been. */
 static bool try_points(Bench *b, const Trial *trial) {
-        unsigned n = 0, refused = 0;
+        unsigned n = 0, tried = 0, refused = 0, step = (unsigned) setting("MEMUNPLUG_FAILURE_STEP", 1);
 
         if (!CHECK(is_normal(trial, trial_run(trial, b, 0))))
                 return false;
         do {
-                int r = trial_run(trial, b, ++n), after;
-                bool met = b->met;
+                int r, after;
+                bool met;
 
+                n += n < FIRST_POINTS ? 1 : step;
+                r = trial_run(trial, b, n);
+                met = b->met;
                 after = trial_run(trial, b, 0);
                 if (!CHECK(is_normal(trial, r) || (met && (r == -ENOMEM || r == -EFAULT))) |
                     !CHECK(is_normal(trial, after))) {
@@ -238,9 +243,10 @@ static bool try_points(Bench *b, const Trial *trial) {
                         return false;
                 }
                 refused += r != after;
+                tried += met;
                 b->met = met;
         } while (b->met && n < POINTS_MAX);
-        note("%s: %u points, %u times refused", trial->name, n - 1, refused);
+        note("%s: %u points, of nearly %u, %u times refused", trial->name, tried, n, refused);
         return CHECK(!b->met) & CHECK(isolated_blocks() == 0);
 }
 
