@@ -225,7 +225,7 @@ class FuzzedCalls:
     """The modules' device files get calls by chance, each judged, while a block comes and goes."""
 
     what = 'call of the modules by chance'
-    CALLS = 20000                               # in one step
+    CALLS = 5000                                # in one step: minutes on the debug kernel
 
     def __init__(self, boot, seed=1):
         self.guest, self.seed, self.worked = boot(limit=24 * 3600, **moduleguest.OPTIONS), seed, 0

@@ -56,9 +56,9 @@ uint32_t roll_flags(Dice *dice);
 /* Is a result among these? If not, says so. */
 bool errno_allowed(int r, const int *allowed, size_t n);
 
-/* How often a call was made: it did its work, or was refused. */
+/* How often a call was made: it did its work, or was refused. And what all of that took. */
 typedef struct CallTally {
-        unsigned long done, refused;
+        unsigned long done, refused, usec;
 } CallTally;
 
 #define RANDOM_CALLS_MAX 16                     /* more than there are */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The fuzzer: two callers make calls by chance, while a block goes offline and comes back.
- * MEMUNPLUG_IOCTL_CALLS says how many (default 4000), MEMUNPLUG_IOCTL_SEED which.
+ * MEMUNPLUG_IOCTL_CALLS says how many (default 4000), MEMUNPLUG_IOCTL_SEED which. Of slow
+ * calls, and of what the block does, one in MEMUNPLUG_IOCTL_SLOW is done (default: each).
  */
 
 #define _GNU_SOURCE
@@ -31,15 +32,16 @@ typedef struct Run {
 /* The last block comes and goes until the pipe is closed. */
 static bool toggle(const Machine *m, int until) {
         struct pollfd p = { .fd = until, .events = POLLIN };
+        const int msec = TOGGLE_MSEC * (int) setting("MEMUNPLUG_IOCTL_SLOW", 1);
         unsigned long went = 0;
         int r = 0;
 
-        while ((r == 0 || r == -EBUSY) && poll(&p, 1, TOGGLE_MSEC) == 0) {
+        while ((r == 0 || r == -EBUSY) && poll(&p, 1, msec) == 0) {
                 r = block_write(m, m->end - 1, "offline");
                 if (r < 0)
                         continue;
                 went++;
-                (void) poll(&p, 1, TOGGLE_MSEC);
+                (void) poll(&p, 1, msec);
                 r = block_write(m, m->end - 1, "online_movable");
         }
         note("block: offline %lu times", went);
@@ -50,13 +52,14 @@ static bool say_tally(const Run *run, uint64_t usec) {
         unsigned long all = 0;
 
         for (size_t i = 0; random_call_name(i); i++) {
-                CallTally sum = { 0, 0 };
+                CallTally sum = { 0 };
 
                 for (size_t k = 0; k < CALLERS; k++) {
                         sum.done += run->tally[k][i].done;
                         sum.refused += run->tally[k][i].refused;
+                        sum.usec += run->tally[k][i].usec;
                 }
-                note("%s: %lu done, %lu refused", random_call_name(i), sum.done, sum.refused);
+                note("%s: %lu done, %lu refused, in %lu ms", random_call_name(i), sum.done, sum.refused, sum.usec / 1000);
                 all += sum.done + sum.refused;
         }
         note("fuzz: seed %"PRIu64", %lu calls in %"PRIu64" ms", run->seed, all, usec / 1000);

@@ -7,6 +7,7 @@
 import os
 import re
 
+import debugkernel
 import moduleguest
 from cases import kernels
 from scenario import isolated_blocks
@@ -14,11 +15,13 @@ from scenario import isolated_blocks
 STORM_SECONDS = int(os.environ.get('MEMUNPLUG_STORM_SECONDS', '8'))
 CALLS = int(os.environ.get('MEMUNPLUG_IOCTL_CALLS', '4000'))
 SEED = int(os.environ.get('MEMUNPLUG_IOCTL_SEED', '1'))
-LOAD_STEP = int(os.environ.get('MEMUNPLUG_LOAD_STEP', '25'))
+LOAD_STEP = int(os.environ.get('MEMUNPLUG_LOAD_STEP', '50'))
+FAILURE_STEP = int(os.environ.get('MEMUNPLUG_FAILURE_STEP', '50'))
 
 
 def _guest(t):
-    return t.shared('kmod', moduleguest.prepare, limit=1800 + STORM_SECONDS + CALLS / 100, **moduleguest.OPTIONS)
+    limit = 7200 if t.kernel.series == debugkernel.SERIES else 1800
+    return t.shared('kmod', moduleguest.prepare, limit=limit + STORM_SECONDS + CALLS / 25, **moduleguest.OPTIONS)
 
 
 def _part(t, part, seconds=0, **settings):
@@ -81,7 +84,7 @@ def test_failure(t):
     before = moduleguest.allocations(g)
     t.at_least(len(before), 1, 'places where the modules have allocated')
     with moduleguest.wanted_by_the_host(g):
-        out = _part(t, 'failure', 600)
+        out = _part(t, 'failure', 1800, MEMUNPLUG_FAILURE_STEP=FAILURE_STEP)
     points = [(m[1], int(m[2])) for m in re.finditer(r'^# (.*): (\d+) points', out, re.M)]
     t.note('failed in turn: %s', ', '.join('%s %d' % p for p in points))
     t.at_least(len(points), 14, 'calls tried')
@@ -92,9 +95,9 @@ def test_failure(t):
 @kernels('debug')
 def test_reload(t):
     """callers are killed in calls while the module is unloaded and loaded, which fails at each allocation, too"""
-    g = _guest(t)
+    g, seconds = _guest(t), STORM_SECONDS * 8   # loading takes seconds here
     before = moduleguest.allocations(g)
-    out = _part(t, 'reload', 600 + STORM_SECONDS, MEMUNPLUG_STORM_SECONDS=STORM_SECONDS, MEMUNPLUG_LOAD_STEP=LOAD_STEP)
+    out = _part(t, 'reload', 600 + seconds, MEMUNPLUG_STORM_SECONDS=seconds, MEMUNPLUG_LOAD_STEP=LOAD_STEP)
     for line in re.findall(r'^# (reload: .*|load: .*)', out, re.M):
         t.note(line)
     t.at_least(int(re.search(r'load: (\d+) of', out)[1]), 3, 'points of loading')
