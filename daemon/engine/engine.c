@@ -375,7 +375,25 @@ int engine_retry_virtio_mem(Engine *engine, const char *device) {
         return engine->kmod ? kmod_virtio_mem_retry(engine->kmod, device) : -EOPNOTSUPP;
 }
 
-int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
+/* In parts as large as what may be in use: one that is used all over ends it. 1: there is more. */
+static int survey_up_to(const Kmod *kmod, const Block *block, uint64_t size, uint64_t most_used,
+                        EngineSurvey *sum) {
+        uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
+        uint64_t part = most_used == 0 ? size : (most_used + page - 1) / page * page;
+
+        for (uint64_t done = 0; done < size; done += part) {
+                uint64_t n = part < size - done ? part : size - done;
+                int r = survey_range(kmod, block->address + done, n, NULL, 0, sum);
+
+                if (r < 0)
+                        return r;
+                if (most_used > 0 && sum->used_bytes > most_used)
+                        return 1;
+        }
+        return 0;
+}
+
+int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted, uint64_t most_used_bytes) {
         int error = 0, r;
 
         if (!engine->kmod || !kmod_can_survey(engine->kmod))
@@ -387,10 +405,10 @@ int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
                 if (block->state != BLOCK_ONLINE || block->used_bytes != BLOCK_USAGE_UNKNOWN ||
                     (wanted && !wanted[i]))
                         continue;
-                r = survey_range(engine->kmod, block->address, table->block_size, NULL, 0, &survey);
+                r = survey_up_to(engine->kmod, block, table->block_size, most_used_bytes, &survey);
                 if (r == 0)
                         fill_usage(block, &survey);
-                else if (error == 0)
+                else if (r < 0 && error == 0)
                         error = r;
         }
         return error;

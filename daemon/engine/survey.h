@@ -35,8 +35,9 @@ int engine_complete_table(Engine *engine, BlockTable *table);
  * as kmod_virtio_mem(); -EOPNOTSUPP without the module. */
 int engine_retry_virtio_mem(Engine *engine, const char *device);
 /* Fills used_bytes and unmovable_bytes of online blocks where they are unknown; with wanted, which goes with
- * table->blocks, of those only. -EOPNOTSUPP without the module. */
-int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted);
+ * table->blocks, of those only. most_used_bytes, unless it is 0: of a block with more in use it stays
+ * unknown, and is looked at no further. -EOPNOTSUPP without the module. */
+int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted, uint64_t most_used_bytes);
 int engine_survey_block(Engine *engine, const BlockTable *table, uint32_t block, size_t max_blockers,
                         EngineSurvey *ret);
 /* Is the one page in the way? 1, 0, -EOPNOTSUPP without the module, -EINTR. Costs next to nothing. */

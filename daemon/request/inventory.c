@@ -68,9 +68,10 @@ static int fresh_blocks(Inventory *inventory) {
         return 0;
 }
 
-/* All usage, or that of the blocks wanted. */
-static int survey(Inventory *inventory, const bool *wanted, const BlockTable **ret) {
-        int r = engine_survey_table(inventory->engine, inventory->table, wanted);
+/* All usage, or that of the blocks wanted, and of those that have no more in use. */
+static int survey(Inventory *inventory, const bool *wanted, uint64_t most_used_bytes,
+                  const BlockTable **ret) {
+        int r = engine_survey_table(inventory->engine, inventory->table, wanted, most_used_bytes);
 
         if (r < 0 && r != -EOPNOTSUPP) {
                 inventory_invalidate(inventory);
@@ -91,7 +92,7 @@ int inventory_blocks(Inventory *inventory, const BlockTable **ret) {
 int inventory_table(Inventory *inventory, const BlockTable **ret) {
         int r = fresh_blocks(inventory);
 
-        return r < 0 ? r : survey(inventory, /* wanted= */ NULL, ret);
+        return r < 0 ? r : survey(inventory, /* wanted= */ NULL, /* most_used_bytes= */ 0, ret);
 }
 
 int inventory_table_for(Inventory *inventory, const Demand *demand, const GuardPolicy *policy,
@@ -106,7 +107,7 @@ int inventory_table_for(Inventory *inventory, const Demand *demand, const GuardP
         if (!wanted)
                 return -ENOMEM;
         plan_wants(inventory->table, demand, policy, wanted);
-        return survey(inventory, wanted, ret);
+        return survey(inventory, wanted, demand->most_used_bytes, ret);
 }
 
 static size_t count_busy(Request *const *requests, size_t n_requests) {

@@ -49,7 +49,7 @@ static void test_choice(void **state) {
         assert_non_null(engine_reason(m->engine));
         assert_false(engine_can_evacuate(m->engine));
         assert_int_equal(engine_device_fd(m->engine), -EOPNOTSUPP);
-        assert_int_equal(engine_survey_table(m->engine, &table, NULL), -EOPNOTSUPP);
+        assert_int_equal(engine_survey_table(m->engine, &table, NULL, 0), -EOPNOTSUPP);
         assert_int_equal(engine_survey_block(m->engine, &table, 1, 0, NULL), -EOPNOTSUPP);
         assert_int_equal(engine_survey_page(m->engine, 0), -EOPNOTSUPP);
         m->engine = engine_free(m->engine);
@@ -104,19 +104,42 @@ static void test_survey_table(void **state) {
         fake_module->pinned[40] = 4096;
         for (size_t i = 0; i < 3; i++)
                 blocks[i].used_bytes = blocks[i].unmovable_bytes = BLOCK_USAGE_UNKNOWN;
-        assert_int_equal(engine_survey_table(m->engine, &table, wanted), 0);
+        assert_int_equal(engine_survey_table(m->engine, &table, wanted, 0), 0);
         assert_true(blocks[0].used_bytes == BLOCK_USAGE_UNKNOWN);
         assert_int_equal(blocks[2].used_bytes, 0);
         fake_module->movable[42] = 4096; /* what is known stays */
-        assert_int_equal(engine_survey_table(m->engine, &table, NULL), 0);
+        assert_int_equal(engine_survey_table(m->engine, &table, NULL, 0), 0);
         assert_int_equal(blocks[0].used_bytes, 16384);
         assert_int_equal(blocks[0].unmovable_bytes, 4096);
         assert_true(blocks[1].used_bytes == BLOCK_USAGE_UNKNOWN);
         assert_int_equal(blocks[2].used_bytes, 0);
         fake_module->survey_error = -EIO;
         blocks[0].used_bytes = BLOCK_USAGE_UNKNOWN;
-        assert_int_equal(engine_survey_table(m->engine, &table, NULL), -EIO);
+        assert_int_equal(engine_survey_table(m->engine, &table, NULL, 0), -EIO);
         assert_true(blocks[0].used_bytes == BLOCK_USAGE_UNKNOWN);
+}
+
+/* A block with too much in use is looked at until that is known, and no further. */
+static void test_survey_up_to(void **state) {
+        Block blocks[3] = {};
+        BlockTable table = { .block_size = FAKE_BLOCK_SIZE, .blocks = blocks, .n_blocks = 3 };
+        Machine *m = *state;
+
+        machine_make(m, "/dev/memunplug", NULL);
+        for (uint32_t i = 0; i < 3; i++)
+                blocks[i] = (Block) { .index = 40 + i, .address = (40 + i) * FAKE_BLOCK_SIZE, .state = BLOCK_ONLINE,
+                                      .used_bytes = BLOCK_USAGE_UNKNOWN };
+        fake_module->movable[40] = 1 << 20; /* of each part */
+        fake_module->movable[41] = 1 << 17;
+        fake_module->n_survey = 0;
+        assert_int_equal(engine_survey_table(m->engine, &table, NULL, FAKE_BLOCK_SIZE / 32), 0);
+        assert_true(blocks[0].used_bytes == BLOCK_USAGE_UNKNOWN);
+        assert_int_equal(blocks[1].used_bytes, 32 << 17);
+        assert_int_equal(blocks[2].used_bytes, 0);
+        assert_int_equal(fake_module->n_survey, 5 + 32 + 32);
+        assert_int_equal(engine_survey_table(m->engine, &table, NULL, 0), 0);
+        assert_int_equal(blocks[0].used_bytes, 1 << 20);
+        assert_int_equal(fake_module->n_survey, 5 + 32 + 32 + 1);
 }
 
 static void test_survey_block(void **state) {
@@ -176,6 +199,7 @@ int main(void) {
                 TEST(test_choice),
                 TEST(test_reasons),
                 TEST(test_survey_table),
+                TEST(test_survey_up_to),
                 TEST(test_survey_block),
         };
 

@@ -274,7 +274,8 @@ int engine_retry_virtio_mem(Engine *engine, const char *device) {
         return 0;
 }
 
-int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted) {
+int engine_survey_table(Engine *engine, BlockTable *table, const bool *wanted, uint64_t most_used_bytes) {
+        engine->most_used_bytes = most_used_bytes;
         engine->n_surveys++;
         if (engine->kind != ENGINE_KMOD)
                 return -EOPNOTSUPP;

@@ -28,6 +28,7 @@ struct Engine {
         uint64_t pinned_bytes[FAKE_BLOCKS_MAX];   /* what a survey finds */
         uint64_t locked_bytes[FAKE_BLOCKS_MAX], writeback_bytes[FAKE_BLOCKS_MAX];
         uint64_t used_bytes[FAKE_BLOCKS_MAX];     /* FAKE_USED_BYTES at first */
+        uint64_t most_used_bytes; /* of the last survey of a table */
         unsigned n_evacuate, n_offline, n_online, n_eject, n_surveys; /* calls */
         bool keep_cache;                          /* of the last evacuation */
         bool owners_silent;                       /* nobody answers who owns a page */

@@ -86,6 +86,22 @@ static void plan_names_the_cheapest_of_all(void **state) {
         plan_free(plan);
 }
 
+/* What is for cheap blocks only looks into others no further than that takes. */
+static void cheap_blocks_only(void **state) {
+        const Demand demand = { .size_bytes = TREE_BLOCK_SIZE, .most_used_bytes = 12345 }, any = {
+                .size_bytes = TREE_BLOCK_SIZE
+        };
+        World *world = *state;
+        QueueAnswer answer;
+
+        assert_int_equal(queue_submit(world->queue, &demand, &answer), 0);
+        assert_int_equal(world->engine.most_used_bytes, 12345);
+        free(answer.reason);
+        assert_int_equal(queue_submit(world->queue, &any, &answer), 0);
+        assert_int_equal(world->engine.most_used_bytes, 0);
+        free(answer.reason);
+}
+
 static void assert_plan_leaves(World *world, uint32_t block) {
         const Demand demand = { .size_bytes = 7 * TREE_BLOCK_SIZE }; /* of eight */
         Plan *plan;
@@ -122,6 +138,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(storm_costs_one_scan, setup, teardown),
                 cmocka_unit_test_setup_teardown(plan_names_the_cheapest_of_all, setup, teardown),
+                cmocka_unit_test_setup_teardown(cheap_blocks_only, setup, teardown),
                 cmocka_unit_test_setup_teardown(what_failed_goes_last, setup, teardown),
         };
 
