@@ -99,7 +99,7 @@ static const Command commands[] = {
           { FIELD(ADDRESS, memunplug_balloon_release, start), FIELD(SIZE, memunplug_balloon_release, size),
             FIELD(NUMBER, memunplug_balloon_release, bytes) },
           { -ENODEV, -EBUSY } },
-        { "balloon FLOOR", true, MEMUNPLUG_BALLOON_IOC_FLOOR,
+        { "balloon FLOOR", true, false, MEMUNPLUG_BALLOON_IOC_FLOOR,
           { FIELD(NUMBER, memunplug_balloon_floor, bytes), FIELD(FLAGS, memunplug_balloon_floor, reserved) },
           { -ENODEV, -EBUSY } },
 };
