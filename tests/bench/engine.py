@@ -99,8 +99,8 @@ class Cell:
     def __init__(self, state, way, size, build):
         self.state, self.way, self.size = state, way, machine.parse_size(size)
         self.name = '%s, %s' % (state, way)
-        ours = way in OURS
-        self.product = product.Product(build if ours else None, module=ours)
+        # The same files in every guest, used or not: they are pages in the memory that goes.
+        self.product = product.Product(build, module=True)
 
     def guest(self):
         options = {'memory': '%dM' % (self.size * 3 // 2 >> 20), 'product': self.product, 'icount': True, 'cpu': CPU,
