@@ -39,7 +39,8 @@ static void queue_stats_wanted(struct virtqueue *vq)
  *
  * The free page hint queue is not used. Where it is not there, hosts that follow the
  * standard give the next queue its own number, and others the free one; kernels, too,
- * have had it both ways.
+ * have had it both ways. The free one comes first: virtio_pci of some kernels loses
+ * track of a queue behind one that is left out, and crashes when the device goes.
  *
  * Return: 0 or a negative errno.
  */
@@ -52,6 +53,7 @@ int mu_queues_init(struct mu_balloon *balloon)
 	bool reporting = virtio_has_feature(vdev, VIRTIO_BALLOON_F_REPORTING);
 	bool hint = reporting && vdev->config->get_features(vdev) &
 			BIT_ULL(VIRTIO_BALLOON_F_FREE_PAGE_HINT);
+	unsigned int at;
 	int ret;
 
 	if (virtio_has_feature(vdev, VIRTIO_BALLOON_F_STATS_VQ)) {
@@ -60,23 +62,24 @@ int mu_queues_init(struct mu_balloon *balloon)
 	}
 	if (hint)
 		names[QUEUE_HINT] = "hint";
+	at = hint ? QUEUE_REPORTING : QUEUE_HINT;
 	if (reporting) {
-		names[QUEUE_REPORTING] = "reporting";
-		callbacks[QUEUE_REPORTING] = queue_acked;
+		names[at] = "reporting";
+		callbacks[at] = queue_acked;
 	}
 	ret = mu_find_vqs(vdev, QUEUE_MAX, vqs, callbacks, names);
 	if (ret < 0 && reporting && !hint) {
 		swap(names[QUEUE_HINT], names[QUEUE_REPORTING]);
 		swap(callbacks[QUEUE_HINT], callbacks[QUEUE_REPORTING]);
+		at = QUEUE_REPORTING;
 		ret = mu_find_vqs(vdev, QUEUE_MAX, vqs, callbacks, names);
-		swap(vqs[QUEUE_HINT], vqs[QUEUE_REPORTING]);
 	}
 	if (ret < 0)
 		return ret;
 	balloon->inflate_vq = vqs[QUEUE_INFLATE];
 	balloon->deflate_vq = vqs[QUEUE_DEFLATE];
 	balloon->stats_vq = names[QUEUE_STATS] ? vqs[QUEUE_STATS] : NULL;
-	balloon->reporting_vq = reporting ? vqs[QUEUE_REPORTING] : NULL;
+	balloon->reporting_vq = reporting ? vqs[at] : NULL;
 	return 0;
 }
 
