@@ -145,7 +145,6 @@ class LatencyCell(Cell):
                 for name, words in ((name, line.split()) for name, line in lines.items())}
 
 
-
 def huge_pages(g):
     """Bytes of QEMU's that are in huge pages."""
     with open('/proc/%d/smaps_rollup' % g.process.pid) as f:
