@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What json_parse() takes, it must take again from its own text, as the same. */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,21 @@ static void check_again(json_object *value) {
         if (!text || json_parse(text, strlen(text), &again) < 0 || !json_object_equal(value, again))
                 abort();
         json_object_put(again);
+}
+
+static bool is_one_of(uint8_t c, const char *set) {
+        return memchr(set, c, strlen(set)) != NULL;
+}
+
+/* Are there two escapes for one character above U+FFFF whose lower 16 bits are those of a surrogate? json-c
+ * (0.16) takes the whole for one, then, and has U+FFFD instead. */
+static bool json_c_misreads(const uint8_t *data, size_t size) {
+        for (size_t i = 0; i + 6 <= size; i++)
+                if (data[i] == '\\' && data[i + 1] == 'u' && is_one_of(data[i + 2], "dD") &&
+                    is_one_of(data[i + 3], "89aAbB") && is_one_of(data[i + 4], "37bBfF") &&
+                    is_one_of(data[i + 5], "67"))
+                        return true;
+        return false;
 }
 
 /* json-c's own parser, lenient as it is, must read the same. It takes a number for ended only by what is behind it. */
@@ -66,7 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
         }
         check_again(value);
-        check_against_json_c(value, data, size);
+        if (!json_c_misreads(data, size))
+                check_against_json_c(value, data, size);
         check_members(value);
         json_object_put(value);
         return 0;

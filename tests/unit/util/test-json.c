@@ -182,6 +182,16 @@ static void test_values(void **state) {
         }
 }
 
+/* Characters that json-c's parser takes for half of a pair: their lower 16 bits are those of one. */
+static void test_pairs(void **state) {
+        static const char text[] = "[\"\\ud836\\ude01\",\"\\uDBFF\\uDFFF\"]";
+        CLEANUP(json_putp) json_object *value = NULL;
+
+        assert_int_equal(json_parse(text, strlen(text), &value), 0);
+        assert_string_equal(json_object_get_string(json_object_array_get_idx(value, 0)), "\xf0\x9d\xa8\x81");
+        assert_string_equal(json_object_get_string(json_object_array_get_idx(value, 1)), "\xf4\x8f\xbf\xbf");
+}
+
 static void test_members(void **state) {
         static const char text[] =
                 "{\"s\":\"x\",\"i\":-5,\"u\":7,\"b\":true,\"a\":[1],\"o\":{},\"n\":null,\"d\":1.0}";
@@ -234,7 +244,7 @@ int main(void) {
                 cmocka_unit_test(test_takes_json),        cmocka_unit_test(test_refuses_what_is_not),
                 cmocka_unit_test(test_numbers_are_exact), cmocka_unit_test(test_equal_keys),
                 cmocka_unit_test(test_depth_and_length),  cmocka_unit_test(test_members),
-                cmocka_unit_test(test_values),
+                cmocka_unit_test(test_values),            cmocka_unit_test(test_pairs),
                 cmocka_unit_test(test_building),
         };
 
