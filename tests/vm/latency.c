@@ -76,15 +76,13 @@ static int writer_begin(Writer *w, uint64_t bytes, uint64_t period) {
 /* The next write: how long it took from when it was due. One that comes too late moves none but itself. */
 static uint64_t writer_write(Writer *w) {
         struct timespec due;
-        uint64_t done;
 
         w->due += w->period;
         due = (struct timespec) { (time_t) (w->due / 1000000000), (long) (w->due % 1000000000) };
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
                 ;
         w->memory[mix64(w->turn++) % w->pages * PAGE_BYTES]++;
-        done = clock_now() - w->due;
-        return done;
+        return clock_now() - w->due;
 }
 
 static void samples_add(Samples *s, uint64_t nsec) {
