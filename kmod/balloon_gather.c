@@ -128,20 +128,20 @@ static unsigned long gather_pass(struct mu_balloon *balloon, unsigned long want,
  * @want: chunks at most
  * @list: where they are added, by their lru
  *
+ * One pass only, which may end before it has all: while it runs, more than is wanted is
+ * off the free lists, and the caller knows whether there is room for that once more.
+ *
  * Return: chunks taken.
  */
 unsigned long mu_gather(struct mu_balloon *balloon, unsigned long want, struct list_head *list)
 {
-	unsigned long got = 0, more;
+	unsigned long got;
 
 	if (gather_broken || !want)
 		return 0;
 	if (!balloon->reporting && page_reporting_register(&balloon->reporter))
 		return 0;
-	do {
-		more = gather_pass(balloon, want - got, list);
-		got += more;
-	} while (more && got < want && !READ_ONCE(balloon->stopped));
+	got = gather_pass(balloon, want, list);
 	if (balloon->reporting)
 		mod_delayed_work(system_freezable_wq, &balloon->reporter.work, GATHER_PAUSE);
 	else
