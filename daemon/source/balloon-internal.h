@@ -26,6 +26,7 @@ struct BalloonSource {
         uint64_t job_sequence; /* of the target that it is for */
         uint32_t taken[BALLOON_STEP_BLOCKS];
         size_t n_taken;
+        bool need_refused;     /* no block came back in need: again when a job ends */
         bool yields;           /* others are at it: nothing is taken meanwhile */
         bool no_more;          /* blocks that were to come back for them did not */
         char *why;             /* what the last demand that did not get everything was told; or NULL */

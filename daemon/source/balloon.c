@@ -251,6 +251,8 @@ static int on_look(sd_event_source *event, void *userdata) {
                         source->tried.needs = source->state.needs;
                         if (!source->yields || step.kind == BALLOON_STEP_RETURN)
                                 (void) take_step(source, &step);
+                        if (step.need)
+                                source->need_refused = !source->busy;
                 }
         }
         update_reason(source);
@@ -300,6 +302,11 @@ static void on_job(QueueEvent event, const Job *job, uint32_t block, void *userd
 
         if (event != QUEUE_BLOCK_CHANGED)
                 balloon_lend_look(source);
+        if (event == QUEUE_JOB_ENDED && source->need_refused) { /* it may have been in the way */
+                source->need_refused = false;
+                source->tried.needs--;
+                balloon_look_soon(source);
+        }
         if (!job || !source->busy || job->id != source->job)
                 return;
         if (event == QUEUE_BLOCK_CHANGED && source->job_kind == DEMAND_UNPLUG)

@@ -444,6 +444,28 @@ static void test_need(void **state) {
         assert_int_equal(f->queue.demand.kind, DEMAND_UNPLUG);
 }
 
+/* A need that the queue refuses is seen to when a job has ended, and then once. */
+static void test_need_refused(void **state) {
+        Fixture *f = *state;
+
+        driver.state.flags = MEMUNPLUG_BALLOON_DEFLATE_ON_OOM;
+        want(f, 2 * BLOCK);
+        end_job(f, JOB_DONE, 32, 1, NULL);
+        driver.state.shortage = MEMUNPLUG_BALLOON_SHORT_NEED;
+        driver.state.needs++;
+        f->queue.submit_cause = CAUSE_BUSY;
+        assert_return_code(eventfd_write(f->fd, 1), 0);
+        run(f);
+        assert_int_equal(f->queue.n_submitted, 2);
+        f->queue.submit_cause = CAUSE_NONE;
+        end_other(f, begin_other(f));
+        assert_int_equal(f->queue.n_submitted, 3);
+        assert_int_equal(f->queue.demand.kind, DEMAND_REPLUG);
+        end_job(f, JOB_FAILED, 32, 0, "no");
+        end_other(f, begin_other(f));
+        assert_int_equal(f->queue.n_submitted, 3);
+}
+
 static void test_floor(void **state) {
         Fixture *f = *state;
 
@@ -488,6 +510,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_lends_pages_first, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lends_other_blocks, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_need, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_need_refused, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_floor, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_led_by_another, set_up, tear_down),
         };
