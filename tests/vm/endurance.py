@@ -28,12 +28,12 @@ def expect(value, wanted, what):
 class Lab:
     """A guest with the service and a verifying workload, and what its memory was like before."""
 
-    def __init__(self, boot, dimms=('512M',), share=25, seed=1, touch=False):
-        self.guest = g = boot(memory='1G', dimms=list(dimms), trixie=True, limit=24 * 3600)
+    def __init__(self, boot, dimms=('512M',), share=25, seed=1, touch=False, memory='1G', pause=None):
+        self.guest = g = boot(memory=memory, dimms=list(dimms), trixie=True, limit=24 * 3600)
         self.random = random.Random(seed)
         self.daemon = g.start_daemon()
         ranges = ','.join(g.dimm_range('d%d' % (i + 1)) for i in range(len(dimms)))
-        self.work = Workload(g, ranges, share=share, seed=seed, touch=touch) if ranges else None
+        self.work = Workload(g, ranges, share=share, seed=seed, touch=touch, pause=pause) if ranges else None
         self.remember()
 
     def remember(self):
@@ -45,7 +45,7 @@ class Lab:
         self.daemon = self.guest.start_daemon()
         return time.monotonic() - begin
 
-    def replug(self, size='256M'):
+    def replug(self, size):
         r = ctl(self.guest, 'replug', size, timeout=120)
         if r.rc:
             raise Failure('replug: %s%s' % (r.out, r.err))
@@ -89,14 +89,15 @@ class DimmCycles:
     what = 'DIMM plugged and ejected'
 
     def __init__(self, boot, seed=1):
-        self.lab = Lab(boot, dimms=(), seed=seed)
+        self.lab = Lab(boot, dimms=(), seed=seed, memory='512M')
         self.checked = 0
         self.slowest = 0.0
 
     def step(self):
         lab, g = self.lab, self.lab.guest
         name = g.add_dimm('128M')
-        work = Workload(g, g.dimm_range(name), share=25, seed=lab.random.randrange(1 << 30))
+        work = Workload(g, g.dimm_range(name), share=25, pause=50,
+                        seed=lab.random.randrange(1 << 30))
         eject = Eject(g, name, measure=False)
         if not answered_once(eject):
             raise Failure('%s did not go: %s; the daemon says: %s' % (
@@ -125,13 +126,15 @@ class LoadedOfflines:
         if r.rc:
             raise Failure('unplug: %s%s' % (r.out, r.err))
         gone = sum(s == 'offline' for s in states(self.lab.guest).values())
-        self.lab.replug()
+        self.lab.replug('256M')
         self.lab.whole()
         return gone
 
     def figures(self):
         return {'pagesChecked': self.lab.checked()}
 
+
+DIMM, HALF = '256M', '128M'                     # what the jobs are for that the daemon is killed in
 
 # Kills when the job has come to a state, or has ended without it.
 KILL_IN_STATE = """memunplugctl --json=short monitor | while read -r event; do
@@ -149,16 +152,16 @@ class Kills:
     what = 'daemon killed in a job'
 
     def __init__(self, boot, seed=1):
-        self.lab = Lab(boot, share=50, seed=seed)
+        self.lab = Lab(boot, dimms=(DIMM,), share=50, seed=seed, pause=50)
         self.steps, self.turns = 0, {}
         self.hit = {}                           # when it was killed, and what became of the job: how often
         self.slowest = 0.0
         begin = time.monotonic()
-        r = ctl(self.lab.guest, 'unplug', '256M', timeout=120)
+        r = ctl(self.lab.guest, 'unplug', HALF, timeout=120)
         if r.rc:
             raise Failure('unplug: %s%s' % (r.out, r.err))
         self.span = time.monotonic() - begin    # how long a job takes here
-        self.lab.replug()
+        self.lab.replug(HALF)
 
     def _arm(self, by):
         """Has the daemon killed in the job that comes now: what does it."""
@@ -194,11 +197,11 @@ class Kills:
         lab = self.lab
         last = jobs(lab.guest)[-1]['id']
         killer = self._arm('operator')
-        ctl(lab.guest, 'unplug', '--no-wait', '256M')
+        ctl(lab.guest, 'unplug', '--no-wait', HALF)
         killer.wait(60)
         record = self._restart(last)
         if record and record['state'] == 'done':    # it was through before the signal came
-            lab.replug()
+            lab.replug(HALF)
         lab.whole()
         lab.ended()
 
@@ -213,7 +216,7 @@ class Kills:
         self._restart(last)
         if gone:
             g.qmp('object-del', id='m' + dimm[1:])
-            g.add_dimm('512M')
+            g.add_dimm(DIMM)
         lab.whole()
         lab.ended()
 
