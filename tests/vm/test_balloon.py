@@ -347,7 +347,7 @@ def _switches(g, daemon):
                if 'ctxt_switches' in line)
 
 
-@kernels('6.1')
+@kernels('6.1', '6.12')
 def test_arbitration(t):
     """a DIMM that there is no room for: the balloon gives back blocks, then pages, holds still, and takes again after it"""
     t.need_product()
