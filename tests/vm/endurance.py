@@ -96,7 +96,7 @@ class DimmCycles:
     def step(self):
         lab, g = self.lab, self.lab.guest
         name = g.add_dimm('128M')
-        work = Workload(g, g.dimm_range(name), share=25, pause=50,
+        work = Workload(g, g.dimm_range(name), size=32 << 20, share=100, pause=50,
                         seed=lab.random.randrange(1 << 30))
         eject = Eject(g, name, measure=False)
         if not answered_once(eject):

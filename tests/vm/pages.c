@@ -208,12 +208,20 @@ static void chunk_trim(char *chunk, const Pages *wanted, size_t *cursor) {
                 (void) madvise(from, (size_t) (end - from), MADV_DONTNEED);
 }
 
+static bool is_enough(const Ranges *ranges, uint64_t bytes, const Pages *pages, size_t n_chunks, unsigned dry) {
+        if (ranges->n == 0)
+                return n_chunks * CHUNK_BYTES >= bytes;
+        if (bytes > 0 && pages->n * PAGE_BYTES >= bytes)
+                return true;
+        /* The movable zone is used first: when little of it is left and two chunks brought no page of the
+         * ranges, they are full. */
+        return dry >= 2 && movable_free_kb() < NEARLY_FULL_KB;
+}
+
 static int capture_chunks(int pagemap, const Ranges *ranges, uint64_t bytes, Pages *pages,
                           char **chunks, size_t *n_chunks, size_t max_chunks) {
         unsigned dry = 0;
 
-        /* The movable zone is used first: when little of it is left and two chunks brought no page of the
-         * ranges, they are full. */
         while (*n_chunks < max_chunks && available_kb() > RESERVE_KB + CHUNK_BYTES / 1024) {
                 char *chunk = chunk_new();
                 ssize_t found;
@@ -225,7 +233,7 @@ static int capture_chunks(int pagemap, const Ranges *ranges, uint64_t bytes, Pag
                 if (found < 0)
                         return (int) found;
                 dry = found == 0 ? dry + 1 : 0;
-                if (ranges->n > 0 ? dry >= 2 && movable_free_kb() < NEARLY_FULL_KB : *n_chunks * CHUNK_BYTES >= bytes)
+                if (is_enough(ranges, bytes, pages, *n_chunks, dry))
                         break;
         }
         return 0;

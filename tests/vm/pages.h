@@ -42,8 +42,9 @@ typedef bool (*page_filter_t)(uint64_t physical, void *userdata);
 bool pages_one_in(uint64_t physical, void *one_in);
 
 /*
- * Allocates until the ranges give no more, keeps the pages the filter wants and
- * gives all others back. No range at all means anywhere: then `bytes` are allocated.
+ * Allocates until the ranges give no more or have given `bytes` (0: no limit), keeps
+ * the pages the filter wants and gives all others back. No range at all means anywhere:
+ * then `bytes` are allocated.
  * 0 or a negative errno.
  */
 int pages_capture(const Ranges *ranges, uint64_t bytes, page_filter_t filter, void *userdata, Pages *ret);

@@ -6,7 +6,7 @@
  *   workload [--range=START-END,...] [--bytes=N] [--share=PERCENT] [--compact]
  *            [--seed=N] [--pause=MSEC] [--touch]
  *
- * With --range it takes all memory it can get there and keeps a share of it:
+ * With --range it takes all memory it can get there, or --bytes, and keeps a share of it:
  * scattered by a fixed rule on the physical address, or (--compact) the lowest part
  * of each memory block. Each page's content follows from seed, index and how often it
  * was written; each pass checks all pages and rewrites one in eight.
@@ -160,7 +160,7 @@ int main(int argc, char **argv) {
         Selection selection = { .seed = 1, .share = 100 };
         struct sigaction action = { .sa_handler = on_signal };
         Ranges ranges = { .n = 0 };
-        uint64_t bytes = 64 << 20;
+        uint64_t bytes = 0;
         int pause_msec = 10, c, r;
         bool touch = false;
         Pages pages;
@@ -181,6 +181,8 @@ int main(int argc, char **argv) {
                 }
         if (optind != argc || pause_msec < 0)
                 return usage();
+        if (ranges.n == 0 && bytes == 0)
+                bytes = 64 << 20;
         selection.block_bytes = block_size();
         sigaction(SIGUSR1, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
