@@ -82,6 +82,19 @@ def add_figures(total, figures):
             total[key] = total.get(key, 0) + value
 
 
+def keep_evidence(bench, path):
+    """Beside the counts, as far as the guest can still tell."""
+    if not hasattr(bench, 'lab'):
+        return
+    try:
+        text = bench.lab.evidence()
+    except machine.GuestError as error:
+        text = 'the guest does not answer: %s\n\n%s' % (error, bench.lab.daemon.err)
+    with open(path, 'w') as f:
+        f.write(text)
+    print('see ' + path)
+
+
 def run_session(row, series, made, counts, end):
     """Some steps in one guest, until the bar or the time is reached: whether all was well."""
     count, guests, bench = counts.read(row), [], None
@@ -99,6 +112,7 @@ def run_session(row, series, made, counts, end):
             count['done'] += UNITS[row]
     except (cases.Failure, machine.GuestError) as error:
         count['lost'].append(str(error)[:2000])
+        keep_evidence(bench, os.path.join(counts.dir, '%s-lost-%d.log' % (row, len(count['lost']))))
     finally:
         if bench and not (count['lost'] and guests[-1].link.closed):
             try:

@@ -70,6 +70,15 @@ class Lab:
         if g.splats():
             raise Failure('the kernel said: ' + g.splats()[0])
 
+    def evidence(self):
+        """For whoever looks into a loss: where processes wait, what the daemon said, jobs, blocks, the kernel's log."""
+        g = self.guest
+        g.check('echo w >/proc/sysrq-trigger')
+        waiting = g.run('for p in /proc/[0-9]*; do grep -q . $p/cmdline || continue; tr "\\0" " " <$p/cmdline; echo; '
+                        'grep State $p/status; cat $p/stack; ls -l $p/fd; done').out
+        told = [ctl(g, 'jobs', '--json=short')] + [ctl(g, 'explain', str(index)) for index in states(g)]
+        return '\n\n'.join((waiting, self.daemon.err, *(r.out + r.err for r in told), g.console))
+
     def checked(self):
         return self.work.verify()[0] if self.work else 0
 
