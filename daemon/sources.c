@@ -22,7 +22,8 @@
 struct Sources {
         OperationContext *context;
         AcpiSource *acpi;
-        bool acpi_may_come; /* there was no device yet */
+        bool acpi_may_come;     /* there was no device yet, or the gate has become free */
+        sd_event_source *gate;  /* somebody else holds it */
         sd_event_source *look;
         VirtioMemSource *virtio_mem;
         BalloonSource *balloon;
@@ -45,6 +46,8 @@ static const char *acpi_reason(int error) {
         return strerror(-error);
 }
 
+static void await_gate(Sources *sources);
+
 /* Without the module or ACPI memory devices there is nothing to listen to: noted, not fatal. */
 static int listen_to_acpi(Sources *sources) {
         OperationContext *context = sources->context;
@@ -59,6 +62,8 @@ static int listen_to_acpi(Sources *sources) {
         sources->acpi_may_come = r == -ENODEV;
         if (r < 0)
                 log_notice("Not listening to ACPI eject requests: %s", state->reason);
+        if (r == -EBUSY)
+                await_gate(sources);
         return 0;
 }
 
@@ -95,6 +100,29 @@ static void look_later(Sources *sources) {
         sources->look = sd_event_source_disable_unref(sources->look);
         (void) sd_event_add_time_relative(sources->context->event, &sources->look, CLOCK_MONOTONIC,
                                           LOOK_DELAY_USEC, 0, on_look, sources); /* or with the next */
+}
+
+static int on_gate_free(sd_event_source *io, int fd, uint32_t revents, void *userdata) {
+        Sources *sources = userdata;
+
+        sources->gate = sd_event_source_disable_unref(sources->gate); /* the source has the file from now on */
+        sources->acpi_may_come = true;
+        if (is_busy(sources))
+                look_later(sources);
+        else if (listen_to_acpi(sources) < 0)
+                look_later(sources);
+        else if (sources->acpi)
+                log_notice("The gate is free: listening to ACPI eject requests.");
+        return 0;
+}
+
+/* A worker of a service that was killed has the gate until the kernel lets go of it. */
+static void await_gate(Sources *sources) {
+        int r = sd_event_add_io(sources->context->event, &sources->gate,
+                                engine_device_fd(sources->context->engine), EPOLLOUT, on_gate_free, sources);
+
+        if (r < 0)
+                (void) log_warning_errno(r, "Failed to wait for the gate, ignoring: %s", strerror(-r));
 }
 
 static char *device_note(const char *device, void *userdata) {
@@ -217,6 +245,7 @@ Sources *sources_free(Sources *sources) {
         if (!sources)
                 return NULL;
         (void) sd_event_source_disable_unref(sources->look);
+        (void) sd_event_source_disable_unref(sources->gate);
         (void) balloon_source_free(sources->balloon);
         (void) virtio_mem_source_free(sources->virtio_mem);
         (void) acpi_source_free(sources->acpi);

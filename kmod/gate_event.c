@@ -216,7 +216,7 @@ ssize_t mu_gate_read(struct file *file, char __user *buf, size_t size)
  * @file: the open file
  * @wait: the poll table
  *
- * Return: EPOLLIN if read() would give an event, else 0.
+ * Return: EPOLLIN if read() would give an event, EPOLLOUT if nobody holds the gate.
  */
 __poll_t mu_gate_poll(struct file *file, poll_table *wait)
 {
@@ -224,7 +224,9 @@ __poll_t mu_gate_poll(struct file *file, poll_table *wait)
 
 	poll_wait(file, &event_wait, wait);
 	spin_lock(&event_lock);
-	if (event_owner == file && !list_empty(&unread))
+	if (!event_owner)
+		mask = EPOLLOUT | EPOLLWRNORM;
+	else if (event_owner == file && !list_empty(&unread))
 		mask = EPOLLIN | EPOLLRDNORM;
 	spin_unlock(&event_lock);
 	return mask;

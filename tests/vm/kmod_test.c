@@ -271,6 +271,8 @@ int main(int argc, char **argv) {
                 printf("Bail out! no module or no movable memory: %s\n", strerror(-r));
                 return 2;
         }
+        if (argc >= 2 && strcmp(argv[1], "hold") == 0)
+                return gate_hold(&machine);
         note("movable 0x%"PRIx64"-0x%"PRIx64", block 0x%"PRIx64", pageblock 0x%"PRIx64,
              machine.start, machine.end, machine.block, machine.pageblock);
         for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {

@@ -33,6 +33,9 @@ typedef struct Case {
 extern const Case interface_cases[], evacuate_cases[], gate_cases[], storm_cases[], fuzz_cases[],
         failure_cases[], reload_cases[];
 
+/* Holds the gate until it is killed, and says "held" when it does; exit status if it cannot. */
+int gate_hold(const Machine *m);
+
 /* Says on a TAP comment line what was seen. */
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Is the expression true? If not, says so with its text and place. */

@@ -139,7 +139,7 @@ static bool test_release(const Machine *m) {
 }
 
 static short polled(int fd) {
-        struct pollfd p = { fd, POLLIN, 0 };
+        struct pollfd p = { fd, POLLIN|POLLOUT, 0 };
 
         return poll(&p, 1, 0) < 0 ? -1 : p.revents;
 }
@@ -158,15 +158,15 @@ static bool test_read(const Machine *m) {
 
         if (!m->gate)
                 return true;
-        ok = CHECK(read_errno(fd, one) == -EPERM && polled(fd) == 0);
-        ok &= CHECK(gate_call(fd, 1, NULL) == 0);
+        ok = CHECK(read_errno(fd, one) == -EPERM && polled(fd) == POLLOUT);
+        ok &= CHECK(gate_call(fd, 1, NULL) == 0 && polled(m->fd) == 0);
         ok &= CHECK(read_errno(fd, 0) == -EINVAL && read_errno(fd, one - 1) == -EINVAL);
         ok &= CHECK(read_errno(fd, one) == -EAGAIN && read_errno(fd, 4 * one) == -EAGAIN);
         ok &= CHECK(polled(fd) == 0);
         ok &= CHECK(write(fd, "x", 1) < 0 && errno == EINVAL);
         ok &= CHECK(pread(fd, &ok, 1, 0) < 0 && errno == ESPIPE);
         close(fd);
-        return ok;
+        return ok & CHECK(polled(m->fd) == POLLOUT);
 }
 
 static void *reader(void *userdata) {
@@ -210,6 +210,15 @@ static bool test_holder_killed(const Machine *m) {
         ok = CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         ok &= CHECK(gate_call(m->fd, 1, NULL) == 0);
         return ok & CHECK(gate_call(m->fd, 0, NULL) == 0);
+}
+
+int gate_hold(const Machine *m) {
+        if (gate_call(m->fd, 1, NULL) < 0)
+                return EXIT_FAILURE;
+        printf("held\n");
+        fflush(stdout);
+        for (;;)
+                pause();
 }
 
 const Case gate_cases[] = {

@@ -72,6 +72,10 @@ def test_terminated(t):
     t.equal(work.end()[1], 0, 'bad pages')
 
 
+def _acpi(g):
+    return next(s for s in varlink(g, 'GetStatus')['sources'] if s['source'] == 'acpi')
+
+
 @kernels('6.1', '6.12')
 def test_without_module(t):
     """without the module: it works by sysfs, says so, and leaves ejects to the kernel"""
@@ -82,8 +86,7 @@ def test_without_module(t):
     t.equal(status['engine'], 'sysfs', 'engine')
     t.true(status.get('engineReason') or status['health'], 'it does not say why')
     t.note('engine sysfs: %s; health: %s', status.get('engineReason'), '; '.join(status['health']))
-    acpi = next(s for s in status['sources'] if s['source'] == 'acpi')
-    t.true(not acpi['active'] and acpi.get('reason'), 'source acpi: %s' % acpi)
+    t.true(not _acpi(g)['active'] and _acpi(g).get('reason'), 'source acpi: %s' % _acpi(g))
     work = Workload(g, g.dimm_range('d1') + ',' + g.dimm_range('d2'), share=20, seed=17)
     before = blocks(g)
     r = ctl(g, 'unplug', '256M', timeout=120)
@@ -102,10 +105,19 @@ def test_without_module(t):
 
 @kernels('6.1')
 def test_module_comes_and_goes(t):
-    """the module cannot be taken from a running daemon, unloads after it, and the kernel ejects as before"""
+    """the daemon waits for a module that another has; it cannot be taken from it, unloads after it, and the kernel ejects as before"""
     t.need_product()
-    g = t.guest(memory='1G', dimms=['512M'], limit=180)
+    g = t.guest(memory='1G', dimms=['512M', '128M'], trixie=True, limit=180)
+    g.check('insmod /lib/modules/$(uname -r)/updates/memunplug.ko')
+    holder = g.spawn(['kmod_test', 'hold'])
+    holder.wait_line('^held')
     daemon = g.start_daemon()
+    t.true('another process holds the gate' in _acpi(g).get('reason', ''), 'source acpi: %s' % _acpi(g))
+    holder.signal(signal.SIGKILL)
+    g.link.wait(lambda: _acpi(g)['active'], 30, 'the source acpi')
+    eject = Eject(g, 'd2', measure=False)
+    eject.wait_deleted(60)
+    t.equal([(j['source'], j['state']) for j in jobs(g)], [('acpi', 'done')], 'jobs')
     t.true(g.run('rmmod memunplug').rc != 0, 'rmmod under a running daemon works')
     daemon.signal(signal.SIGTERM)
     t.equal(daemon.wait(30).rc, 0, 'exit status of the daemon')

@@ -295,7 +295,8 @@ struct memunplug_release {
  * @reserved: 0
  *
  * read(2): EINVAL the buffer is shorter than one record; EAGAIN none and
- * O_NONBLOCK; EPERM this file does not hold the gate. poll(2): EPOLLIN.
+ * O_NONBLOCK; EPERM this file does not hold the gate. poll(2): EPOLLIN, or EPOLLOUT
+ * when nobody holds the gate.
  */
 struct memunplug_event {
 	__u32 type;
