@@ -5,8 +5,10 @@
 # the last one ended, and docs/RELEASE-BARS.md; doing and judging is tests/vm/endurance.py's.
 
 import argparse
+import itertools
 import json
 import os
+import random
 import sys
 import time
 
@@ -26,15 +28,17 @@ PAGE = os.path.join(TOP, 'docs', 'RELEASE-BARS.md')
 DESCRIPTION = """\
 Does what a release has to have done, row by row, and writes docs/RELEASE-BARS.md. Counts
 belong to the daemon and the module as they are in this tree and are kept: started again
-it goes on. A row ends when its bar is reached, when its share of the time is over, or at
-the first loss, which is reported and stays in the table.
+it goes on, and two started at a time do twice as much where there are processors for it.
+A row ends when its bar is reached, when its share of the time is over, or at the first
+loss, which is reported and stays in the table.
 """
 
 # How often, for a release; what is counted is in the row's class.
 BARS = {'dimm-cycles': 1024, 'loaded-offlines': 5000, 'kills': 1000, 'fuzzed-calls': 1000000}
 UNITS = {'dimm-cycles': 1, 'loaded-offlines': 2, 'kills': 1,       # counted in one step
          'fuzzed-calls': endurance.FuzzedCalls.CALLS}
-SESSION = 100                                                       # steps in one guest, then a fresh one
+CPUS = 2, 1                                                         # of the guests, one session after the other
+SESSION = 50                                                        # steps in one guest, then a fresh one
 
 HEAD = """\
 # Release bars
@@ -64,11 +68,17 @@ class Counts:
         except FileNotFoundError:
             return {'done': 0, 'lost': [], 'figures': {}}
 
-    def write(self, row, count):
+    def add(self, row, more):
+        """What a session did; others may run meanwhile."""
         path = os.path.join(self.dir, row + '.json')
-        with open(path + '.new', 'w') as f:
-            json.dump(count, f)
-        os.rename(path + '.new', path)
+        with debian.Lock('release-bars'):
+            count = self.read(row)
+            count['done'] += more['done']
+            count['lost'] += more['lost']
+            add_figures(count['figures'], more['figures'])
+            with open(path + '.new', 'w') as f:
+                json.dump(count, f)
+            os.rename(path + '.new', path)
 
 
 def add_figures(total, figures):
@@ -95,40 +105,42 @@ def keep_evidence(bench, path):
     print('see ' + path)
 
 
-def run_session(row, series, made, counts, end):
-    """Some steps in one guest, until the bar or the time is reached: whether all was well."""
-    count, guests, bench = counts.read(row), [], None
+def run_session(row, series, made, counts, end, cpus):
+    """Some steps in one guest with so many processors, until the bar or the time is reached: whether all was well."""
+    more, guests, bench = {'done': 0, 'lost': [], 'figures': {}}, [], None
+    seed = random.SystemRandom().randrange(1, 1 << 30)
 
     def boot(**options):
         guests.append(machine.Guest(kernel=series, product=made, **options))
         return guests[-1]
 
     try:
-        bench = endurance.ROWS[row](boot, seed=count['done'] + 1)
-        for _ in range(SESSION):
-            if count['done'] >= BARS[row] or time.monotonic() >= end:
-                break
+        bench = endurance.ROWS[row](boot, seed=seed, cpus=cpus)
+        while (more['done'] < SESSION * UNITS[row] and counts.read(row)['done'] + more['done'] < BARS[row] and
+               time.monotonic() < end):
             bench.step()
-            count['done'] += UNITS[row]
+            more['done'] += UNITS[row]
     except (cases.Failure, machine.GuestError) as error:
-        count['lost'].append(str(error)[:2000])
-        keep_evidence(bench, os.path.join(counts.dir, '%s-lost-%d.log' % (row, len(count['lost']))))
+        more['lost'].append('seed %d: %s' % (seed, str(error)[:2000]))
+        keep_evidence(bench, os.path.join(counts.dir, '%s-lost-%d.log' % (row, seed)))
     finally:
-        if bench and not (count['lost'] and guests[-1].link.closed):
+        if bench and not (more['lost'] and guests[-1].link.closed):
             try:
-                add_figures(count['figures'], bench.figures())
+                more['figures'] = bench.figures()
             except machine.GuestError:
                 pass                            # the loss is in the table already
         for guest in guests:
             guest.close()
-        counts.write(row, count)
-    return not count['lost']
+        counts.add(row, more)
+    return not more['lost']
 
 
 def run_row(row, series, made, counts, seconds):
     end = time.monotonic() + seconds
-    while time.monotonic() < end and counts.read(row)['done'] < BARS[row]:
-        well = run_session(row, series, made, counts, end)
+    for cpus in itertools.cycle(CPUS):
+        if time.monotonic() >= end or counts.read(row)['done'] >= BARS[row]:
+            break
+        well = run_session(row, series, made, counts, end, cpus)
         count = counts.read(row)
         print('%s on %s: %d of %d; %s' % (row, series, count['done'], BARS[row],
                                           endurance.describe(count['figures'])), flush=True)

@@ -33,8 +33,8 @@ def expect(value, wanted, what):
 class Lab:
     """A guest with the service and a verifying workload, and what its memory was like before."""
 
-    def __init__(self, boot, dimms=('512M',), share=25, seed=1, touch=False, memory='1G', pause=None):
-        self.guest = g = boot(memory=memory, dimms=list(dimms), trixie=True, limit=24 * 3600)
+    def __init__(self, boot, dimms=('512M',), share=25, seed=1, touch=False, memory='1G', pause=None, cpus=2):
+        self.guest = g = boot(memory=memory, dimms=list(dimms), trixie=True, limit=24 * 3600, cpus=cpus)
         self.random = random.Random(seed)
         self.daemon = g.start_daemon()
         ranges = ','.join(g.dimm_range('d%d' % (i + 1)) for i in range(len(dimms)))
@@ -109,8 +109,8 @@ class DimmCycles:
 
     what = 'DIMM plugged and ejected'
 
-    def __init__(self, boot, seed=1):
-        self.lab = Lab(boot, dimms=(), seed=seed, memory='512M')
+    def __init__(self, boot, seed=1, cpus=2):
+        self.lab = Lab(boot, dimms=(), seed=seed, memory='512M', cpus=cpus)
         self.checked = 0
         self.slowest = 0.0
 
@@ -139,8 +139,8 @@ class LoadedOfflines:
 
     what = 'block in use offlined, contents verified'
 
-    def __init__(self, boot, seed=1):
-        self.lab = Lab(boot, dimms=('512M', '512M'), share=40, seed=seed, touch=True)
+    def __init__(self, boot, seed=1, cpus=2):
+        self.lab = Lab(boot, dimms=('512M', '512M'), share=40, seed=seed, touch=True, cpus=cpus)
 
     def step(self):
         r = ctl(self.lab.guest, 'unplug', '256M', timeout=120)
@@ -182,8 +182,8 @@ class Kills:
 
     what = 'daemon killed in a job'
 
-    def __init__(self, boot, seed=1):
-        self.lab = Lab(boot, dimms=(DIMM,), share=50, seed=seed, pause=50)
+    def __init__(self, boot, seed=1, cpus=2):
+        self.lab = Lab(boot, dimms=(DIMM,), share=50, seed=seed, pause=50, cpus=cpus)
         self.steps, self.turns = 0, {}
         self.hit = {}                           # when it was killed, and what became of the job: how often
         self.slowest = 0.0
@@ -258,8 +258,8 @@ class FuzzedCalls:
     what = 'call of the modules by chance'
     CALLS = 5000                                # in one step: minutes on the debug kernel
 
-    def __init__(self, boot, seed=1):
-        self.guest, self.seed, self.worked = boot(limit=24 * 3600, **moduleguest.OPTIONS), seed, 0
+    def __init__(self, boot, seed=1, cpus=2):
+        self.guest, self.seed, self.worked = boot(limit=24 * 3600, cpus=cpus, **moduleguest.OPTIONS), seed, 0
         moduleguest.prepare(self.guest)
 
     def step(self):
