@@ -110,24 +110,37 @@ class Balloon:
                          % (driver, 'bind' if bound else 'unbind'))
 
 
+FLOOR_MIB = ((0, 8), (128, 72), (512, 168), (2048, 360))    # of MemTotal: what must stay available, by straight lines
+
+
+def floor(total):
+    """What must stay available in a guest that has so much left: bytes."""
+    mib = total / MIB
+    (low, least), (high, most) = next(pair for pair in zip(FLOOR_MIB, FLOOR_MIB[1:]) if mib <= pair[1][0])
+    return int((least + (mib - low) * (most - least) / (high - low)) * MIB)
+
+
 class LeastAvailable:
-    """Watches MemAvailable in the guest."""
+    """Watches MemAvailable in the guest, and the floor of what it had in total at that time."""
 
     def __init__(self, guest):
-        self.process = guest.spawn('trap "exit 0" TERM; while :; do grep MemAvailable /proc/meminfo; usleep 20000; done')
-        self.least = None
+        self.process = guest.spawn('trap "exit 0" TERM; while :; do grep -E "MemTotal|MemAvailable" /proc/meminfo | '
+                                   'tr "\\n" " "; echo; usleep 20000; done')
+        self.least, self.margin = 1 << 60, 1 << 60
         self.process.on_line = self._take
 
     def _take(self, line, _when):
-        m = re.match(r'MemAvailable:\s+(\d+) kB', line)
+        m = re.match(r'MemTotal:\s+(\d+) kB\s+MemAvailable:\s+(\d+) kB', line)
         if m:
-            self.least = min(int(m[1]) << 10, self.least or 1 << 60)
+            total, available = int(m[1]) << 10, int(m[2]) << 10
+            self.least = min(available, self.least)
+            self.margin = min(available - floor(total), self.margin)
 
     def end(self):
-        """The least that was seen, in bytes."""
+        """In bytes: the least that was available, and the least beyond the floor."""
         self.process.signal(15)
         self.process.wait(60)
-        return self.least
+        return self.least, self.margin
 
 
 class WorkerRuns:
