@@ -8,9 +8,10 @@
 import signal
 
 import endurance
-from scenario import OST_OK, CallError, Eject, Watch, Workload, ctl, job, varlink
+from scenario import OST_OK, CallError, Eject, Watch, Workload, ctl, job, jobs, varlink
 
 SIZE = '512M'
+LEFT_MIB = 256                                  # of which a third may still be needed for pages that move
 STATE = '/var/lib/memunplug'
 
 
@@ -47,14 +48,20 @@ def _goes_through(t, lab, fault):
 
 
 def test_stopped_process(t):
-    """the daemon is stopped and continued: its job goes on"""
+    """in each state of a job the daemon is stopped and continued: the job goes on"""
     lab = _lab(t)
-
-    def stop():
-        lab.daemon.signal(signal.SIGSTOP)
-        lab.guest.check('until grep -q "^State:.T" /proc/%d/status; do usleep 10000; done' % lab.daemon.pid)
+    g = lab.guest
+    for state in ('planning', 'evacuating', 'offlining'):
+        stopper = endurance.signal_in_state(g, lab.daemon.pid, state, signal.SIGSTOP)
+        client = g.spawn(['memunplugctl', 'unplug', SIZE])
+        g.check('until grep -q "^State:.T" /proc/%d/status; do usleep 10000; done' % lab.daemon.pid)
         lab.daemon.signal(signal.SIGCONT)
-    _goes_through(t, lab, stop)
+        t.equal(client.wait(120).rc, 0, 'unplug, stopped when %s' % state)
+        stopper.wait(60)
+        record = jobs(g)[-1]
+        t.equal((record['state'], record['removedBytes']), ('done', 512 << 20), 'record: %s' % record.get('reason'))
+        lab.replug(SIZE)
+    lab.whole()
 
 
 def test_stopped_machine(t):
@@ -103,6 +110,35 @@ def test_suspend(t):
         lab.replug(SIZE)
     lab.whole()
     lab.guest.check('echo none >/sys/power/pm_test')
+
+
+# A file of a small group fills the swap, but for what the group would be killed without.
+FILL_SWAP = """modprobe zram && echo 64M >/sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && swapon /dev/zram0
+echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir /sys/fs/cgroup/fill && echo 16M >/sys/fs/cgroup/fill/memory.max
+mount -o remount,size=95% /dev/shm
+sh -c 'echo $$ >/sys/fs/cgroup/fill/cgroup.procs
+while [ $(grep SwapFree /proc/meminfo | tr -dc 0-9) -gt 2048 ]; do
+dd if=/dev/urandom bs=512k count=1 >>/dev/shm/swapped 2>/dev/null; done'"""
+EMPTY_SWAP = 'rm -f /dev/shm/*; swapoff /dev/zram0; rmdir /sys/fs/cgroup/fill'
+
+
+def test_swap_full(t):
+    """swap is full and memory gets short in mid-job: the job ends, nobody is killed for it"""
+    lab = _lab(t)
+    g, killed = lab.guest, []
+    g.check(FILL_SWAP, 60)
+    t.at_most(g.meminfo('SwapFree'), 2 << 20, 'bytes of swap that are free')
+
+    def fill():
+        killed.append(g.vmstat()['oom_kill'])
+        g.check('dd if=/dev/zero of=/dev/shm/file bs=1M count=%d' % ((g.meminfo('MemAvailable') >> 20) - LEFT_MIB), 60)
+    record = _unplug_and(t, lab, fill)
+    t.note('the job: %s, %d MiB, %s', record['state'], record['removedBytes'] >> 20, record.get('reason'))
+    t.equal(g.vmstat()['oom_kill'], killed[0], 'processes killed for want of memory')
+    g.check(EMPTY_SWAP, 60)
+    if record['removedBytes']:
+        lab.replug('%d' % record['removedBytes'])
+    lab.whole()
 
 
 def test_hot_add(t):
