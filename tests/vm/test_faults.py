@@ -137,7 +137,7 @@ def test_swap_full(t):
     t.equal(g.vmstat()['oom_kill'], killed[0], 'processes killed for want of memory')
     g.check(EMPTY_SWAP, 60)
     if record['removedBytes']:
-        lab.replug('%d' % record['removedBytes'])
+        lab.replug('%dM' % (record['removedBytes'] >> 20))
     lab.whole()
 
 
