@@ -69,7 +69,7 @@ def _put_foreign_units(g, series):
 def test_exposure(t):
     """systemd-analyze security: 1.6 or better, beside what else runs there and others of the kind"""
     g = _guest(t)
-    _put_foreign_units(g, t.kernel)
+    _put_foreign_units(g, t.kernel.series)
     scores = _exposures(g, 'memunplugd.service', 'systemd-hostnamed.service', *(p + '.service' for p in FOREIGN))
     t.note('%s', ', '.join('%s %.1f' % item for item in scores.items()))
     t.equal(len(scores), 2 + len(FOREIGN), 'services that have a score')
