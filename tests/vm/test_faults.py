@@ -11,7 +11,7 @@ import endurance
 from scenario import OST_OK, CallError, Eject, Watch, Workload, ctl, job, jobs, varlink
 
 SIZE = '512M'
-LEFT_MIB = 256                                  # of which a third may still be needed for pages that move
+LEFT_MIB = 640                                  # 512 of these go or move, and the machine has to live of the rest
 STATE = '/var/lib/memunplug'
 
 
