@@ -11,7 +11,6 @@ import endurance
 from scenario import OST_OK, CallError, Eject, Watch, Workload, ctl, job, jobs, varlink
 
 SIZE = '512M'
-LEFT_MIB = 640                                  # 512 of these go or move, and the machine has to live of the rest
 STATE = '/var/lib/memunplug'
 
 
@@ -115,30 +114,22 @@ def test_suspend(t):
 # A file of a small group fills the swap, but for what the group would be killed without.
 FILL_SWAP = """modprobe zram && echo 64M >/sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && swapon /dev/zram0
 echo +memory >/sys/fs/cgroup/cgroup.subtree_control && mkdir /sys/fs/cgroup/fill && echo 16M >/sys/fs/cgroup/fill/memory.max
-mount -o remount,size=95% /dev/shm
 sh -c 'echo $$ >/sys/fs/cgroup/fill/cgroup.procs
 while [ $(grep SwapFree /proc/meminfo | tr -dc 0-9) -gt 4096 ]; do
 dd if=/dev/urandom bs=2M count=1 >>/dev/shm/swapped 2>/dev/null; done'"""
-EMPTY_SWAP = 'rm -f /dev/shm/*; swapoff /dev/zram0; rmdir /sys/fs/cgroup/fill'
+EMPTY_SWAP = 'rm /dev/shm/swapped; swapoff /dev/zram0; rmdir /sys/fs/cgroup/fill'
 
 
 def test_swap_full(t):
-    """swap is full and memory gets short in mid-job: the job ends, nobody is killed for it"""
+    """swap is full: the job goes through, nobody is killed for it"""
     lab = _lab(t)
-    g, killed = lab.guest, []
-    g.check(FILL_SWAP, 60)
+    g = lab.guest
+    g.check(FILL_SWAP, 120)
     t.at_most(g.meminfo('SwapFree'), 4 << 20, 'bytes of swap that are free')
-
-    def fill():
-        killed.append(g.vmstat()['oom_kill'])
-        g.check('dd if=/dev/zero of=/dev/shm/file bs=1M count=%d' % ((g.meminfo('MemAvailable') >> 20) - LEFT_MIB), 60)
-    record = _unplug_and(t, lab, fill)
-    t.note('the job: %s, %d MiB, %s', record['state'], record['removedBytes'] >> 20, record.get('reason'))
-    t.equal(g.vmstat()['oom_kill'], killed[0], 'processes killed for want of memory')
+    killed = g.vmstat()['oom_kill']
+    _goes_through(t, lab, lambda: t.at_most(g.meminfo('SwapFree'), 4 << 20, 'the same in mid-job'))
+    t.equal(g.vmstat()['oom_kill'], killed, 'processes killed for want of memory')
     g.check(EMPTY_SWAP, 60)
-    if record['removedBytes']:
-        lab.replug('%dM' % (record['removedBytes'] >> 20))
-    lab.whole()
 
 
 def test_hot_add(t):
