@@ -105,7 +105,7 @@ static void look_later(Sources *sources) {
 static int on_gate_free(sd_event_source *io, int fd, uint32_t revents, void *userdata) {
         Sources *sources = userdata;
 
-        sources->gate = sd_event_source_disable_unref(sources->gate); /* the source has the file from now on */
+        sources->gate = sd_event_source_disable_unref(sources->gate); /* the file is the source's now */
         sources->acpi_may_come = true;
         if (is_busy(sources))
                 look_later(sources);
