@@ -14,15 +14,11 @@ import time
 
 import moduleguest
 from cases import Failure
-from scenario import FINAL, OST_PENDING, Eject, Workload, blocks, ctl, isolated_blocks, states, wait_all_online
+from scenario import (FINAL, OST_PENDING, Eject, Workload, blocks, ctl, ctl_jobs, isolated_blocks, states,
+                      wait_all_online)
 
 ANSWER_SECONDS = 60                             # an eject request without a final answer by then is lost
 RESTART_SECONDS = 2
-
-
-def jobs(guest):
-    """As memunplugctl tells them: varlinkctl would take a third of the time of all that is done here."""
-    return json.loads(guest.check(['memunplugctl', 'jobs', '--json=short']))
 
 
 def expect(value, wanted, what):
@@ -63,9 +59,9 @@ class Lab:
     def ended(self):
         """Until all jobs have ended, each in one of the final states: the id of the last."""
         def last():
-            listed = jobs(self.guest)
+            listed = ctl_jobs(self.guest)
             return listed[-1]['id'] if all(j['state'] in FINAL for j in listed) else 0
-        return self.guest.link.wait(last, 10, 'the end of all jobs', lambda: str(jobs(self.guest)))
+        return self.guest.link.wait(last, 10, 'the end of all jobs', lambda: str(ctl_jobs(self.guest)))
 
     def whole(self, timeout=30):
         """Nothing is lost: blocks and zones as before, nothing isolated, contents right."""
@@ -89,7 +85,7 @@ class Lab:
         waiting = g.run('for p in /proc/[0-9]*; do grep -q . $p/cmdline || continue; tr "\\0" " " <$p/cmdline; echo; '
                         'grep State $p/status; cat $p/stack; ls -l $p/fd; done').out
         told = [ctl(g, 'explain', str(index)) for index in states(g)]
-        return '\n\n'.join((waiting, self.daemon.err, str(jobs(g)), *(r.out + r.err for r in told), g.console))
+        return '\n\n'.join((waiting, self.daemon.err, str(ctl_jobs(g)), *(r.out + r.err for r in told), g.console))
 
     def checked(self):
         return self.work.verify()[0] if self.work else 0
@@ -122,7 +118,7 @@ class DimmCycles:
         eject = Eject(g, name, measure=False)
         if not answered_once(eject):
             raise Failure('%s did not go: %s; the daemon says: %s' % (
-                name, [hex(c) for c in eject.answers()], jobs(g)[-1]))
+                name, [hex(c) for c in eject.answers()], ctl_jobs(g)[-1]))
         self.slowest = max(self.slowest, time.monotonic() - eject.begin)
         g.qmp('object-del', id='m' + name[1:])
         checked, bad = work.end()
@@ -210,7 +206,7 @@ class Kills:
         """Starts the daemon that was killed: the record of the job after the last one, if there is any."""
         expect(self.lab.daemon.wait(20).rc, 128 + self.signo, 'exit status of the daemon')
         self.slowest = max(self.slowest, self.lab.restart())
-        record = jobs(self.lab.guest)[-1]
+        record = ctl_jobs(self.lab.guest)[-1]
         reached = 'nothing yet'
         if record['id'] != self.last:
             reached = record['cause'] if record['state'] == 'failed' else record['state']

@@ -310,6 +310,11 @@ def jobs(guest):
     return [r['job'] for r in varlink(guest, 'ListJobs', more=True) if 'job' in r]
 
 
+def ctl_jobs(guest):
+    """The same as memunplugctl tells them, which takes a guest a third of varlinkctl's time."""
+    return json.loads(guest.check(['memunplugctl', 'jobs', '--json=short']))
+
+
 def job(guest, ident):
     return varlink(guest, 'ListJobs', {'id': ident})['job']
 

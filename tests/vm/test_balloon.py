@@ -16,7 +16,7 @@ from balloon import STEP, STORM, Balloon, LeastAvailable, WorkerRuns, storm
 from cases import kernels
 from channel import GuestTimeout
 from machine import GuestError
-from scenario import MIB, Eject, Workload, blocks, ctl, isolated_blocks, states, wait_all_online
+from scenario import MIB, Eject, Workload, blocks, ctl, ctl_jobs, isolated_blocks, states, wait_all_online
 
 FULL = 1024 * MIB
 HALF = FULL // 2
@@ -326,19 +326,15 @@ def _check_led_storm(t, b, daemon):
     """Up and down by 4 MiB around a block and more: the service wakes up a few times for each, and not after the last."""
     size = b.full - 200 * MIB
     b.settle(size)
-    before, first = _switches(b.guest, daemon), len(_jobs(b.guest))
+    before, first = _switches(b.guest, daemon), len(ctl_jobs(b.guest))
     storm(b, size)
     b.settle(size)
     woken = _switches(b.guest, daemon) - before
-    t.note('up and down %d times: the service woke up %d times, %d jobs', STORM, woken, len(_jobs(b.guest)) - first)
+    t.note('up and down %d times: the service woke up %d times, %d jobs', STORM, woken, len(ctl_jobs(b.guest)) - first)
     t.at_most(woken, 20 * STORM, 'times that the service woke up')
     before = _switches(b.guest, daemon)
     b.guest.check('sleep 1')
     t.at_most(_switches(b.guest, daemon) - before, 5, 'times that it woke up once the target is met')
-
-
-def _jobs(g):
-    return json.loads(g.check(['memunplugctl', 'jobs', '--json=short']))
 
 
 def _switches(g, daemon):
@@ -366,7 +362,7 @@ def test_arbitration(t):
             (g.meminfo('MemAvailable') // MIB - 265))
     t.true('the balloon gives back' in _plan(g, 'd1'), 'the plan: %s; log: %s' % (_plan(g, 'd1'), daemon.err[-2000:]))
     t.note('by blocks: %s', _eject(g, 'd1', daemon))
-    found = _jobs(g)
+    found = ctl_jobs(g)
     t.true(any((j['source'], j['operation'], j['state']) == ('balloon', 'replug', 'done') for j in found),
            'the block of d2 came back: %s' % found)
     t.at_most(full - dimm - b.actual(), dimm, 'what the host has')
