@@ -89,6 +89,8 @@ def test_nonsense(t):
     least, margin = watch.end()
     t.note('the least that was available: %.1f MiB, and %.1f MiB beyond the floor; QEMU has %d MiB left', least / MIB,
            margin / MIB, b.actual() // MIB)
+    t.at_least(least, 72 * MIB, 'available memory at its least')
+    t.at_most(least, balloon.floor(FULL // 2), 'the same')
     t.at_least(margin, -OWN_USE, 'available memory beyond the floor, at its least')
     t.at_most(margin, 2 * OWN_USE, 'the same: it is not asked for in earnest')
     t.equal(g.vmstat()['oom_kill'], kills, 'processes killed')

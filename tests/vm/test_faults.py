@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # What happens to a service in its life, in the middle of a job: it is stopped, the disk
-# is full, memory is plugged, processors go, the machine sleeps, stands still or is reset,
+# or swap is full, memory is plugged, processors go, the machine sleeps, stands still or is reset,
 # the clock jumps. After each: the job has ended as it should, nothing is isolated, nothing
 # is lost. Kills are in test_daemon.py and test_endurance.py, the bus is in test_systemd.py.
 
