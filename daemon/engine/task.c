@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The bodies of the worker processes. */
+/* The bodies of the worker processes, but for the one that empties ranges: task-evacuate.c. */
 #include "engine/task.h"
 
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include "engine/worker.h"
 #include "util/clock.h"
 
-#define EVACUATE_ROUNDS 3U
 #define SAMPLE_USEC UINT64_C(250000)
 #define SAMPLE_SHARE 4U /* a sample is followed by a pause at least so many times its own length */
 #define EJECT_PAUSE_MIN_USEC UINT64_C(5000)
@@ -23,55 +22,7 @@ void task_clear(Task *task) {
         *task = (Task) { .root_fd = -EBADF };
 }
 
-static void add_left(uint64_t *sum, uint64_t bytes) {
-        if (*sum == BLOCK_USAGE_UNKNOWN || bytes == BLOCK_USAGE_UNKNOWN)
-                *sum = BLOCK_USAGE_UNKNOWN;
-        else
-                *sum += bytes;
-}
-
-/* Blocks that look like one range may still lie on two nodes; the module sees that before it touches
- * anything. Then each half is tried alone, the upper one first. */
-static int evacuate_range(const Task *task, uint64_t start, uint64_t size, uint64_t *left) {
-        uint64_t half = size / task->block_size / 2 * task->block_size, used = BLOCK_USAGE_UNKNOWN;
-        struct memunplug_evacuate result = {};
-        int r, q;
-
-        r = kmod_evacuate(task->kmod, start, size, task->evacuate_flags, &result);
-        if (r == -EINTR)
-                return r;
-        if (r == -EXDEV && half > 0) {
-                r = evacuate_range(task, start + half, size - half, left);
-                if (r == -EINTR)
-                        return r;
-                q = evacuate_range(task, start, half, left);
-                return r < 0 && q != -EINTR ? r : q;
-        }
-        if (r == 0)
-                used = result.used_after;
-        if (used > 0) /* as the samples count: pages that are out of use already are not left over */
-                (void) kmod_used(task->kmod, start, size, &used);
-        add_left(left, used);
-        return r;
-}
-
-/* Goes on after a failure, except when this process is being killed; returns the first error. */
-static int evacuate_all(const Task *task, uint64_t *ret_left) {
-        uint64_t left = 0;
-        int error = 0, r;
-
-        for (size_t i = 0; i < task->n_ranges; i++) {
-                r = evacuate_range(task, task->ranges[i].start, task->ranges[i].size, &left);
-                if (r == -EINTR)
-                        return r;
-                if (r < 0 && error == 0)
-                        error = r;
-        }
-        *ret_left = left;
-        return error;
-}
-
-static int used_of_all(const Task *task, uint64_t *ret) {
+int task_used(const Task *task, uint64_t *ret) {
         uint64_t sum = 0, used;
         int r;
 
@@ -85,26 +36,6 @@ static int used_of_all(const Task *task, uint64_t *ret) {
         return 0;
 }
 
-/* An emptied range is ordinary free memory: pages of a range that is emptied later may go there. With
- * several ranges what is left is counted anew at the end, and another round made as long as that helps.
- * An empty range costs nothing. */
-int task_evacuate(int channel, const void *userdata, uint64_t *ret_bytes) {
-        uint64_t left = BLOCK_USAGE_UNKNOWN, before = BLOCK_USAGE_UNKNOWN;
-        const Task *task = userdata;
-        int r = 0;
-
-        for (unsigned round = 0; round < EVACUATE_ROUNDS; round++) {
-                r = evacuate_all(task, &left);
-                if (r == -EINTR || task->n_ranges == 1 || used_of_all(task, &left) < 0)
-                        break;
-                if (left == 0 || left >= before)
-                        break;
-                before = left;
-        }
-        *ret_bytes = left;
-        return r;
-}
-
 int task_sample(int channel, const void *userdata, uint64_t *ret_bytes) {
         WorkerRecord record = { .type = WORKER_RECORD_PROGRESS };
         const Task *task = userdata;
@@ -113,7 +44,7 @@ int task_sample(int channel, const void *userdata, uint64_t *ret_bytes) {
 
         do {
                 began = clock_now_usec(CLOCK_MONOTONIC);
-                r = used_of_all(task, &record.bytes);
+                r = task_used(task, &record.bytes);
                 if (r < 0)
                         return r;
                 worker_send(channel, &record);

@@ -24,9 +24,11 @@ typedef struct Task {
 } Task;
 
 void task_clear(Task *task);
+/* Used bytes in all ranges, counted anew. */
+int task_used(const Task *task, uint64_t *ret);
 
-/* Changes: moves what is used out of the ranges. END: first error that stayed, used bytes left in all of
- * them. */
+/* Changes: moves what is used out of the ranges, with a thread for each. END: an error that stayed, used
+ * bytes left in all of them. */
 int task_evacuate(int channel, const void *task, uint64_t *ret_bytes);
 /* Changes nothing. PROGRESS: used bytes in all ranges, until the parent closes the channel. */
 int task_sample(int channel, const void *task, uint64_t *ret_bytes);

@@ -196,7 +196,7 @@ class Eject:
 
 def workers_in_kernel(guest):
     """Workers of the service that wait in the kernel where no signal reaches: folders in /proc."""
-    return guest.run("grep -lx 'mu-.*' /proc/[0-9]*/comm | xargs -rn1 dirname | while read p; do "
+    return guest.run("grep -lx 'mu-.*' /proc/[0-9]*/task/*/comm | xargs -rn1 dirname | while read p; do "
                      "grep -q '^State:.D' $p/status && echo $p; done").out.split()
 
 

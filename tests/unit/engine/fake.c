@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -16,9 +17,17 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#define TOGETHER_SECONDS 20
+#define PAGE_BYTES 4096U
+
 FakeModule *fake_module;
+
+/* Of the threads of one process: one call at a time, as far as what they change goes. */
+static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t fake_came = PTHREAD_COND_INITIALIZER;
 
 void fake_module_reset(void) {
         if (!fake_module) {
@@ -75,22 +84,33 @@ static void move_out(uint32_t first, uint32_t last, bool keep_cache) {
                 fake_module->movable[i] -= bytes;
                 moved += bytes;
         }
-        if (fake_module->spill_to && (fake_module->spill_to < first || fake_module->spill_to > last))
-                fake_module->movable[fake_module->spill_to] += moved;
-        if (moved > 0)
-                fake_module->spill_to = 0; /* once */
 }
 
-static int fake_evacuate(struct memunplug_evacuate *call) {
+/* Until so many calls have come; -ETIMEDOUT if they do not. */
+static int wait_together(void) {
+        struct timespec until;
+        int r = 0;
+
+        (void) timespec_get(&until, TIME_UTC);
+        until.tv_sec += TOGETHER_SECONDS;
+        (void) pthread_cond_broadcast(&fake_came);
+        while (fake_module->n_evacuate < fake_module->together && r == 0)
+                r = pthread_cond_timedwait(&fake_came, &fake_lock, &until);
+        return -r;
+}
+
+static int fake_evacuate_locked(struct memunplug_evacuate *call) {
         uint32_t first = (uint32_t) (call->start / FAKE_BLOCK_SIZE), n = fake_module->n_evacuate++;
         uint32_t last = (uint32_t) ((call->start + call->size - 1) / FAKE_BLOCK_SIZE);
+        int r;
 
         if (n < FAKE_CALLS_MAX) {
                 fake_module->starts[n] = call->start;
                 fake_module->sizes[n] = call->size;
         }
-        while (fake_module->hang)
-                (void) pause();
+        r = wait_together();
+        if (r < 0)
+                return r;
         if (fake_module->fail_selftest) {
                 fake_module->info.selftest = MEMUNPLUG_SELFTEST_FAILED;
                 fake_module->info.selftest_error = -EIO;
@@ -110,8 +130,21 @@ static int fake_evacuate(struct memunplug_evacuate *call) {
         return 0;
 }
 
-static int fake_survey(struct memunplug_survey *call) {
+static int fake_evacuate(struct memunplug_evacuate *call) {
+        int r;
+
+        while (fake_module->hang)
+                (void) pause();
+        (void) pthread_mutex_lock(&fake_lock);
+        r = fake_evacuate_locked(call);
+        (void) pthread_mutex_unlock(&fake_lock);
+        return r;
+}
+
+static int fake_survey_locked(struct memunplug_survey *call) {
         fake_module->n_survey++;
+        fake_module->movable[fake_module->comes_back] += fake_module->comes_back ? PAGE_BYTES : 0;
+        fake_module->comes_back = 0;
         if (fake_module->survey_error < 0)
                 return fake_module->survey_error;
         if (call->flags != 0 && !(fake_module->info.features & MEMUNPLUG_FEATURE_HELD))
@@ -134,6 +167,15 @@ static int fake_survey(struct memunplug_survey *call) {
                 call->bytes[MEMUNPLUG_CLASS_FREE] -= fake_module->movable[i] + fake_module->pinned[i];
         }
         return 0;
+}
+
+static int fake_survey(struct memunplug_survey *call) {
+        int r;
+
+        (void) pthread_mutex_lock(&fake_lock);
+        r = fake_survey_locked(call);
+        (void) pthread_mutex_unlock(&fake_lock);
+        return r;
 }
 
 static int fake_virtio_mem(struct memunplug_virtio_mem *call) {

@@ -10,8 +10,8 @@
 #include "engine/kmod.h"
 
 #define FAKE_BLOCK_SIZE (UINT64_C(128) << 20)
-#define FAKE_BLOCKS 64U
-#define FAKE_CALLS_MAX 64U
+#define FAKE_BLOCKS 128U
+#define FAKE_CALLS_MAX 128U
 
 typedef struct FakeModule {
         struct memunplug_info info;
@@ -22,7 +22,8 @@ typedef struct FakeModule {
         int open_error, info_error, evacuate_error, survey_error, release_error, gate_error, virtio_mem_error;
         bool fail_selftest;            /* at the first EVACUATE */
         bool hang;                     /* EVACUATE does not return */
-        uint32_t spill_to;             /* what moves goes to this block, unless it is 0 or in the range */
+        uint32_t comes_back;           /* a page is in this block when the next count is made, unless it is 0 */
+        uint32_t together;             /* EVACUATE returns when so many calls of it are under way, or fails */
         uint64_t excess;               /* added to what EVACUATE says is left */
         uint64_t cache[FAKE_BLOCKS];   /* clean page cache: part of movable */
         uint64_t step;                 /* bytes that one EVACUATE moves at most; 0: all */

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ typedef struct World {
         size_t pauses, pauses_max;  /* the parent goes away after so many; 0: it stays */
         char written[256];          /* "path=text" of the last write */
         int n_writes;
+        bool no_threads;
 } World;
 
 static World world;
@@ -40,6 +42,13 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
 int __wrap_sysfs_write(int root_fd, const char *path, const char *text);
 void __wrap_worker_send(int channel, const WorkerRecord *record);
 bool __wrap_worker_pause(int channel, uint64_t usec);
+int __real_pthread_create(pthread_t *ret, const pthread_attr_t *attributes, void *(*body)(void *), void *userdata);
+int __wrap_pthread_create(pthread_t *ret, const pthread_attr_t *attributes, void *(*body)(void *), void *userdata);
+
+int __wrap_pthread_create(pthread_t *ret, const pthread_attr_t *attributes, void *(*body)(void *),
+                          void *userdata) {
+        return world.no_threads ? EAGAIN : __real_pthread_create(ret, attributes, body, userdata);
+}
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret) {
         *ret = (struct timespec) {
@@ -160,18 +169,69 @@ static void test_evacuate_single_block_is_refused(void **state) {
 
 static const EngineBlock gaps[] = { { 50, ZONE_MOVABLE }, { 40, ZONE_MOVABLE }, { 45, ZONE_MOVABLE } };
 
+/* Each of the calls so far was for one of the gaps' blocks, so often. */
+static void expect_calls(uint32_t block, size_t times) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < fake_module->n_evacuate; i++)
+                n += fake_module->starts[i] == block * FAKE_BLOCK_SIZE;
+        assert_int_equal(n, times);
+}
+
+static void test_evacuate_all_at_once(void **state) {
+        CLEANUP(task_clear) Task task = make(gaps, 3);
+        uint64_t left = 1;
+
+        fake_module->together = 3; /* none returns before all are under way */
+        fake_module->movable[40] = fake_module->movable[45] = 4096;
+        assert_int_equal(task_evacuate(-1, &task, &left), 0);
+        assert_int_equal(left, 0);
+        assert_int_equal(fake_module->n_evacuate, 3);
+        for (size_t i = 0; i < 3; i++)
+                expect_calls(gaps[i].block, 1);
+}
+
+static void test_evacuate_without_threads(void **state) {
+        CLEANUP(task_clear) Task task = make(gaps, 3);
+        uint64_t left = 1;
+
+        world.no_threads = true;
+        fake_module->movable[40] = fake_module->movable[45] = 4096;
+        assert_int_equal(task_evacuate(-1, &task, &left), 0);
+        assert_int_equal(left, 0);
+        assert_int_equal(fake_module->n_evacuate, 3);
+        for (size_t i = 0; i < 3; i++)
+                assert_int_equal(fake_module->starts[i], (50 - 5 * i) * FAKE_BLOCK_SIZE);
+}
+
+static void test_evacuate_many_ranges(void **state) {
+        EngineBlock many[FAKE_BLOCKS / 2 - 1];
+        CLEANUP(task_clear) Task task = {};
+        uint64_t left = 1;
+
+        for (uint32_t i = 0; i < FAKE_BLOCKS / 2 - 1; i++) {
+                many[i] = (EngineBlock) { 2 * i + 1, ZONE_MOVABLE };
+                fake_module->movable[2 * i + 1] = 4096;
+        }
+        task = make(many, FAKE_BLOCKS / 2 - 1);
+        assert_int_equal(task.n_ranges, FAKE_BLOCKS / 2 - 1);
+        assert_int_equal(task_evacuate(-1, &task, &left), 0);
+        assert_int_equal(left, 0);
+        assert_int_equal(fake_module->n_evacuate, task.n_ranges);
+        for (uint32_t i = 0; i < FAKE_BLOCKS / 2 - 1; i++)
+                expect_calls(2 * i + 1, 1);
+}
+
 static void test_evacuate_again_what_came_back(void **state) {
         CLEANUP(task_clear) Task task = make(gaps, 3);
         uint64_t left = 1;
 
-        fake_module->movable[40] = 4096;
-        fake_module->spill_to = 50; /* emptied before 40 was */
+        fake_module->comes_back = 50; /* emptied before the others were */
         assert_int_equal(task_evacuate(-1, &task, &left), 0);
         assert_int_equal(left, 0);
         assert_int_equal(fake_module->n_evacuate, 6);
-        assert_int_equal(fake_module->starts[0], 50 * FAKE_BLOCK_SIZE);
-        assert_int_equal(fake_module->starts[1], 45 * FAKE_BLOCK_SIZE);
-        assert_int_equal(fake_module->starts[2], 40 * FAKE_BLOCK_SIZE);
+        for (size_t i = 0; i < 3; i++)
+                expect_calls(gaps[i].block, 2);
 }
 
 static void test_evacuate_stops_when_it_does_not_help(void **state) {
@@ -209,7 +269,7 @@ static void test_evacuate_fails(void **state) {
         fake_module->n_evacuate = 0;
         fake_module->evacuate_error = -EINTR;
         assert_int_equal(task_evacuate(-1, &task, &left), -EINTR);
-        assert_int_equal(fake_module->n_evacuate, 1);
+        assert_in_range(fake_module->n_evacuate, 1, 3); /* one for each thread, and no other round */
 }
 
 static void test_sample(void **state) {
@@ -456,6 +516,9 @@ int main(void) {
                 TEST(test_evacuate_leaves),
                 TEST(test_evacuate_two_nodes),
                 TEST(test_evacuate_single_block_is_refused),
+                TEST(test_evacuate_all_at_once),
+                TEST(test_evacuate_without_threads),
+                TEST(test_evacuate_many_ranges),
                 TEST(test_evacuate_again_what_came_back),
                 TEST(test_evacuate_stops_when_it_does_not_help),
                 TEST(test_evacuate_rounds_are_bounded),
