@@ -20,6 +20,7 @@ struct Request {
         size_t n_todo;
         EngineBlock *taken;        /* offline by our hand */
         size_t n_taken;
+        size_t n_ahead;            /* the first of todo: as good as empty, they go without evacuation */
         uint32_t dropped;          /* blocks given up, where a part is enough */
         EngineOp *op;
         HookSession *session;      /* hooks that have a say in it, or NULL */
@@ -77,6 +78,7 @@ const char *consent_awaited(const Request *request);
 void consent_end(Request *request);
 
 /* unplug.c: evacuate, take offline, eject */
+void unplug_begin(Request *request);
 void unplug_evacuate(Request *request);
 void unplug_eject(Request *request);
 void unplug_resume(Request *request); /* after an engine call was cancelled */

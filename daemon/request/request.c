@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "request/pause.h"
+#include "request/ahead.h"
 #include "request/report.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -386,7 +387,7 @@ void request_proceed(Request *request) {
         if (request_is_paused(request)) /* this is called again */
                 return;
         if (request->n_todo > 0)
-                unplug_evacuate(request);
+                unplug_begin(request);
         else if (request->plan->eject)
                 unplug_eject(request);
         else
@@ -396,6 +397,8 @@ void request_proceed(Request *request) {
 void request_start(Request *request, Plan *plan) {
         int r;
 
+        if (request->demand.kind == DEMAND_UNPLUG)
+                request->n_ahead = ahead_take(plan);
         r = take_plan(request, plan);
         if (r < 0) {
                 request_decide(request, JOB_FAILED, CAUSE_SYSTEM, "short of memory");

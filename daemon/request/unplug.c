@@ -17,6 +17,9 @@
 #define OFFLINE_STALL_KMOD_USEC (10ULL * USEC_PER_SEC)
 #define OFFLINE_STALL_SYSFS_USEC (60ULL * USEC_PER_SEC)
 
+/* What a plan knows of blocks being empty is worth this long. */
+#define AHEAD_FRESH_USEC USEC_PER_SEC
+
 static void step_offline(Request *request);
 
 static void set_eta(Request *request, uint64_t bytes_left) {
@@ -248,9 +251,19 @@ void unplug_resume(Request *request) {
         unplug_evacuate(request);
 }
 
+/* Those without evacuation are through, or one of them was not as empty as it seemed: now the others. */
+static void ahead_ended(Request *request) {
+        if (request->n_todo > 0)
+                unplug_evacuate(request);
+        else
+                all_taken(request);
+}
+
 static void offline_ended(Request *request, const EngineEvent *event) {
         CLEANUP(freep) char *sentence = NULL;
+        bool ahead = request->n_ahead > 0;
 
+        request->n_ahead = 0;
         request->stall = sd_event_source_disable_unref(request->stall);
         if (pause_took_over(request, event))
                 return;
@@ -258,6 +271,10 @@ static void offline_ended(Request *request, const EngineEvent *event) {
                 if (event->result == STEP_STUCK)
                         note_stuck(request);
                 restore_unwind(request);
+                return;
+        }
+        if (ahead && event->result != STEP_STUCK) {
+                ahead_ended(request);
                 return;
         }
         switch (event->result) {
@@ -320,8 +337,9 @@ static int record_taking(Request *request) {
                                     request->n_taken + request->n_todo);
 }
 
-/* Changes: the blocks to do go offline, in their order. */
+/* Changes: the blocks to do, or those of them that go ahead, go offline in their order. */
 static void step_offline(Request *request) {
+        size_t n = request->n_ahead > 0 ? request->n_ahead : request->n_todo;
         int r = record_taking(request);
 
         if (r < 0) {
@@ -333,8 +351,7 @@ static void step_offline(Request *request) {
         if (!request_enter(request, JOB_OFFLINING))
                 return;
         request->job.current_block = request->n_todo > 0 ? (int64_t) request->todo[0].block : -1;
-        r = engine_offline(request->context.engine, request->todo, request->n_todo, offline_event, request,
-                           &request->op);
+        r = engine_offline(request->context.engine, request->todo, n, offline_event, request, &request->op);
         if (r >= 0)
                 r = arm_stall(request);
         if (r < 0 && !request->op)
@@ -411,4 +428,18 @@ void unplug_evacuate(Request *request) {
                             request, &request->op);
         if (r < 0)
                 request_fail_to_start(request, "the evacuation", r);
+}
+
+/* With a survey that is not a second old, what is as good as empty goes offline first: there is nothing to
+ * evacuate, and nothing moves into it then. */
+void unplug_begin(Request *request) {
+        uint64_t waited = clock_now_usec(CLOCK_MONOTONIC) - request->step_started;
+
+        if (request->n_ahead > 0 && waited < AHEAD_FRESH_USEC &&
+            engine_can_evacuate(request->context.engine)) {
+                step_offline(request);
+                return;
+        }
+        request->n_ahead = 0;
+        unplug_evacuate(request);
 }

@@ -231,6 +231,10 @@ EngineOp *engine_op_free(EngineOp *op) {
         return NULL;
 }
 
+bool engine_can_evacuate(const Engine *engine) {
+        return engine->kind == ENGINE_KMOD;
+}
+
 EngineKind engine_kind(const Engine *engine) {
         return engine->kind;
 }

@@ -795,6 +795,51 @@ static void sysfs_engine_works_without_evacuation(void **state) {
         assert_dimm_online(world, 0, 1);
 }
 
+static void empty_blocks_go_without_evacuation(void **state) {
+        World *world = *state;
+
+        world->engine.used_bytes[33] = world->engine.used_bytes[34] = 0;
+        (void) submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_string_equal(world->states, " queued planning offlining evacuating offlining ejecting done");
+        assert_int_equal(world->engine.n_evacuate, 1);
+        for (size_t i = 36; i < 40; i++)
+                world->engine.used_bytes[i] = 0;
+        world->states[0] = 0;
+        (void) submit_device(world, "PNP0C80:01");
+        run_until_ended(world, 2);
+        assert_string_equal(world->states, " queued planning offlining ejecting done");
+        assert_int_equal(world->engine.n_evacuate, 1);
+}
+
+static void empty_blocks_come_back_if_the_others_stay(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.used_bytes[33] = 0;
+        world->engine.evacuate_failures = UINT32_MAX;
+        world->engine.pinned_bytes[34] = 4096;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_string_equal(world->states, " queued planning offlining evacuating restoring failed");
+        assert_int_equal(job->cause, CAUSE_IN_USE);
+        assert_int_equal(job->removed_blocks, 0);
+        assert_dimm_online(world, 0, 1);
+}
+
+static void block_that_is_not_empty_after_all_is_evacuated(void **state) {
+        World *world = *state;
+        const Job *job;
+
+        world->engine.used_bytes[33] = 0;
+        world->engine.fail_block = 33;
+        world->engine.offline_failures = 1;
+        job = submit_device(world, "PNP0C80:00");
+        run_until_ended(world, 1);
+        assert_string_equal(world->states, " queued planning offlining evacuating offlining ejecting done");
+        assert_int_equal(job->attempts, 1);
+}
+
 /* An observer may leave, and take another with it, while it is told. */
 static void leave(QueueEvent event, const Job *job, uint32_t block, void *userdata) {
         QueueSlot **slots = userdata;
@@ -855,6 +900,9 @@ int main(void) {
                 CASE(confirmed_job_is_planned_again),
                 CASE(shutdown_brings_back_and_ends),
                 CASE(sysfs_engine_works_without_evacuation),
+                CASE(empty_blocks_go_without_evacuation),
+                CASE(empty_blocks_come_back_if_the_others_stay),
+                CASE(block_that_is_not_empty_after_all_is_evacuated),
                 CASE(observers_may_leave_while_told),
         };
 
