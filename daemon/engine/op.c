@@ -12,6 +12,9 @@
 #include "engine/task.h"
 #include "util/log.h"
 
+/* Samples cost a process, and a look at every page: an evacuation that is over sooner goes without. */
+#define SAMPLE_DELAY_USEC UINT64_C(250000)
+
 struct EngineOp {
         Engine *engine;
         EngineCallback callback;
@@ -21,6 +24,7 @@ struct EngineOp {
         Worker *worker;  /* does it */
         Worker *sampler; /* counts meanwhile */
         sd_event_source *defer_source;
+        sd_event_source *sample_timer; /* until the sampler starts */
         size_t n_done;       /* blocks that were reported */
         uint64_t bytes_left; /* last known */
         StepResult result;
@@ -123,6 +127,7 @@ static void on_worker_over(Worker *worker, WorkerFate fate, const WorkerRecord *
                 op_set_worker_aside(op, worker);
         else
                 (void) worker_free(worker);
+        op->sample_timer = sd_event_source_disable_unref(op->sample_timer);
         if (op->sampler)
                 worker_kill(op->sampler, ENGINE_PATIENCE_USEC);
         op_check_end(op);
@@ -222,6 +227,17 @@ static int op_start_sampler(EngineOp *op) {
         return worker_start(&op->sampler, engine_event(op->engine), &spec);
 }
 
+static int on_sample_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        EngineOp *op = userdata;
+        int r;
+
+        op->sample_timer = sd_event_source_disable_unref(op->sample_timer);
+        r = op_start_sampler(op);
+        if (r < 0)
+                (void) log_debug_errno(r, "Failed to start a sampler, ignoring: %m");
+        return 0;
+}
+
 static int op_new(EngineOp **ret, Engine *engine, const EngineBlock *blocks, size_t n,
                   EngineCallback callback, void *userdata) {
         CLEANUP(engine_op_freep) EngineOp *op = NULL;
@@ -271,9 +287,10 @@ int engine_evacuate(Engine *engine, const EngineBlock *blocks, size_t n, uint64_
         if (r < 0)
                 return r;
         if (op->worker && kmod_can_survey(op->task.kmod)) {
-                r = op_start_sampler(op);
+                r = sd_event_add_time_relative(engine_event(engine), &op->sample_timer, CLOCK_MONOTONIC,
+                                               SAMPLE_DELAY_USEC, 1000, on_sample_timer, op);
                 if (r < 0)
-                        (void) log_debug_errno(r, "Failed to start a sampler, ignoring: %m");
+                        (void) log_debug_errno(r, "Failed to set a timer for a sampler, ignoring: %m");
         }
         *ret = STEAL_PTR(op);
         return 0;
@@ -355,6 +372,7 @@ void engine_op_cancel(EngineOp *op, uint64_t patience_usec) {
                 return;
         op->cancelled = true;
         op->result = STEP_KILLED;
+        op->sample_timer = sd_event_source_disable_unref(op->sample_timer);
         if (op->worker)
                 worker_kill(op->worker, patience_usec);
         if (op->sampler)
@@ -366,6 +384,7 @@ EngineOp *engine_op_free(EngineOp *op) {
         if (!op)
                 return NULL;
         op->defer_source = sd_event_source_disable_unref(op->defer_source);
+        op->sample_timer = sd_event_source_disable_unref(op->sample_timer);
         if (op->worker) {
                 worker_kill(op->worker, ENGINE_PATIENCE_USEC);
                 op_set_worker_aside(op, op->worker);
