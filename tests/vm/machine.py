@@ -16,6 +16,7 @@ import time
 
 import debugkernel
 import image
+import kernelimage
 from channel import GuestDied, GuestError, GuestTimeout, Link, QmpError, Result  # noqa: F401
 
 QEMU = 'qemu-system-x86_64'
@@ -103,7 +104,7 @@ class Guest:
         argv = [QEMU, '-nodefaults', '-no-user-config', '-machine', 'q35',
                 '-cpu', cpus[1], '-smp', str(cpus[0]),
                 '-m', '%dM,slots=16,maxmem=%dM' % (size >> 20, max(MAXMEM, 2 * size) >> 20),
-                '-display', 'none', '-no-reboot', '-kernel', self.kernel.image,
+                '-display', 'none', '-no-reboot', '-kernel', kernelimage.direct(self.kernel.image),
                 '-append', ' '.join(arguments), '-serial', 'chardev:console',
                 '-device', 'virtio-serial-pci,max_ports=2',
                 '-device', 'virtserialport,chardev=agent,name=memunplug.agent', '-mon', 'chardev=qmp,mode=control']
