@@ -123,7 +123,7 @@ def _kmod_copy(series, name):
 def check_kmod_warnings(series):
     """gcc with W=1 says nothing."""
     work = _kmod_copy(series, 'warnings')
-    out = product.run(['make', '-C', debian.Kernel(series).build, 'M=' + work, 'W=1', 'modules'])
+    out = product.run(['make', '-j2', '-C', debian.Kernel(series).build, 'M=' + work, 'W=1', 'modules'])
     verdict([line for line in out.splitlines() if re.search(r'(warning|error):|WARNING:', line)])
 
 
@@ -132,7 +132,7 @@ def check_kmod_sparse(series):
     if not shutil.which('sparse'):
         raise Skip('no sparse')
     work = _kmod_copy(series, 'sparse')
-    out = product.run(['make', '-C', debian.Kernel(series).build, 'M=' + work, 'C=2', 'CF=-D__CHECK_ENDIAN__',
+    out = product.run(['make', '-j2', '-C', debian.Kernel(series).build, 'M=' + work, 'C=2', 'CF=-D__CHECK_ENDIAN__',
                        'modules'])
     ours = [line for line in out.splitlines()
             if re.search(r'(warning|error):', line) and line.lstrip().startswith(work)]

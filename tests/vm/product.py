@@ -80,7 +80,7 @@ def kmod(kernel):
         if not os.path.exists(os.path.join(work, '.complete')):
             shutil.rmtree(work, ignore_errors=True)
             shutil.copytree(source, work, ignore=shutil.ignore_patterns('*.o', '*.ko', '*.mod*', '.*.cmd'))
-            run(['make', '-C', kernel.build, 'M=' + work, *kernel.make_arguments, 'modules'])
+            run(['make', '-j2', '-C', kernel.build, 'M=' + work, *kernel.make_arguments, 'modules'])
             with open(os.path.join(work, '.complete'), 'w'):
                 pass
     return sorted(os.path.join(work, n) for n in os.listdir(work) if n.endswith('.ko'))
