@@ -2,7 +2,8 @@
 #
 # The fuzzing slice: every target of tests/fuzz with a number of executions, from the
 # corpus of the tree, then the lines of the decoders that all of this reached. It owns
-# the counts, the limits of time and the list of decoders; building is product.py's.
+# the counts, the limits of time and the list of decoders; building is product.py's. It takes
+# the processors' idle time only, so that it can run beside guests, which leave a lot of it.
 
 import collections
 import concurrent.futures
@@ -20,8 +21,9 @@ import product
 
 RUNS = 1000000
 SEED = int(os.environ.get('MEMUNPLUG_FUZZ_SEED', '1'))  # fixed: the same sources try the same inputs; 0: other ones
-SLICE_SECONDS = 600             # all together; a target that is cut off for it says so
-LEAST_SECONDS = 30              # but each has so much
+SLICE_SECONDS = 1800            # all together; a target that is cut off for it says so
+LEAST_SECONDS = 90              # but each has so much
+INPUT_SECONDS = 120             # one input, when others want the processors
 FLOOR = RUNS // 10              # fewer than these before the cap: too slow to mean anything
 # Only the order; others follow.
 SLOW_FIRST = ('varlink', 'varlink-port', 'ctl-reply', 'config', 'owners-maps', 'owners-request')
@@ -61,6 +63,8 @@ DECODERS = {
     'ctl/output.c': ('utf8_length', 'utf8_next', 'is_unsafe', 'text_escape'),
 }
 
+running = set()                 # processes that fuzz
+stopped = threading.Event()
 Result = collections.namedtuple('Result', 'name runs seconds failure')
 
 
@@ -91,23 +95,51 @@ def corpus(name):
     return os.path.join(product.TOP, 'tests/fuzz/corpus', name)
 
 
+def stop():
+    """Ends those that still run; no other begins."""
+    stopped.set()
+    for process in list(running):
+        process.kill()
+
+
+def _when_idle():
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _run(argv, seconds, **options):
+    """Only when nobody else wants the processors: (exit status, what it wrote to its standard error)."""
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               preexec_fn=_when_idle, **options)
+    running.add(process)
+    if stopped.is_set():
+        process.kill()
+    try:
+        said = process.communicate(timeout=seconds)[1]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        said = process.communicate()[1] + b'\nno end within %d s' % seconds
+    finally:
+        running.discard(process)
+    return process.returncode, said.decode(errors='replace')
+
+
 def fuzz(name, program, grown, findings, budget):
     """One target, RUNS times or as long as it may. What it finds is kept below findings."""
     env = dict(os.environ, ASAN_OPTIONS='quarantine_size_mb=2:malloc_context_size=4:detect_leaks=1',
                UBSAN_OPTIONS='halt_on_error=1:print_stacktrace=1')
     cap = budget.take()
     begin = time.monotonic()
-    r = subprocess.run([program, '-seed=%d' % SEED, '-runs=%d' % RUNS, '-max_total_time=%d' % cap, '-timeout=20',
-                        '-max_len=%d' % LONGEST[name], '-rss_limit_mb=1024', '-print_final_stats=1',
-                        '-entropic=0',      # what it gives in new lines is less than the sixth of the time it takes
-                        '-artifact_prefix=%s/%s-' % (findings, name), grown, corpus(name)], env=env, cwd=findings,
-                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=cap + 120)
+    status, said = _run([program, '-seed=%d' % SEED, '-runs=%d' % RUNS, '-max_total_time=%d' % cap,
+                         '-timeout=%d' % INPUT_SECONDS, '-max_len=%d' % LONGEST[name], '-rss_limit_mb=1024',
+                         '-print_final_stats=1',
+                         '-entropic=0',     # what it gives in new lines is less than the sixth of the time it takes
+                         '-artifact_prefix=%s/%s-' % (findings, name), grown, corpus(name)], cap + 300, env=env,
+                        cwd=findings)
     seconds = time.monotonic() - begin
-    said = r.stderr.decode(errors='replace')
     runs = re.search(r'stat::number_of_executed_units:\s*(\d+)', said)
     runs = int(runs.group(1)) if runs else 0
     failure = ''
-    if r.returncode:
+    if status:
         failure = said[-8000:] + '\nthe input is in ' + findings
     elif runs < RUNS and (runs < FLOOR or seconds < cap):
         failure = 'only %d executions in %.0f s\n%s' % (runs, seconds, said[-2000:])

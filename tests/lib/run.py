@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -43,15 +44,20 @@ LAST_WORDS = 40                                 # lines of each failure in the c
 
 
 class Report:
-    """One line per test as it ends, and the count."""
+    """One line per test as it ends, and the count. What runs beside others reports from a thread of its own."""
 
     def __init__(self):
+        self.lock = threading.Lock()
         self.passed = self.failed = self.skipped = self.number = 0
         self.begin = time.monotonic()
         self.failures = {}                      # name: what it said
         self.taken_back = []
 
-    def __call__(self, name, what, outcome, detail='', seconds=0.0, notes=()):
+    def __call__(self, *arguments, **named):
+        with self.lock:
+            self._take(*arguments, **named)
+
+    def _take(self, name, what, outcome, detail='', seconds=0.0, notes=()):
         self.number += 1
         text = '%d - %s%s' % (self.number, name, ': ' + what if what else '')
         if outcome == 'skip':
@@ -127,6 +133,30 @@ def timed(report, name, what, function, *arguments):
     except subprocess.TimeoutExpired as error:
         report(name, what, 'fail', 'no end within %d s: %s' % (error.timeout, error.cmd), time.monotonic() - begin)
     return False
+
+
+class Beside:
+    """A context beside which a function runs, and which ends when both have."""
+
+    def __init__(self, function, *arguments):
+        self.thread = threading.Thread(target=self._run, args=(function, *arguments), daemon=True)
+        self.error = None
+
+    def _run(self, function, *arguments):
+        try:
+            function(*arguments)
+        except BaseException as error:          # raised where it is waited for
+            self.error = error
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, kind, *_):
+        if kind:
+            return                              # nobody waits for it any more
+        self.thread.join()
+        if self.error:
+            raise self.error
 
 
 # ---- build and unit ----
@@ -221,14 +251,14 @@ def benchmark(name):
     return r.stdout.splitlines()
 
 
-def run_benchmarks(report, selection, built):
-    for name, what in BENCHMARKS.items():
+def run_benchmarks(report, selection, built, names=BENCHMARKS):
+    for name in names:
         if not selection.has('bench/' + name):
             continue
         if built.get('gcc'):
-            timed(report, 'bench/' + name, what, benchmark, name)
+            timed(report, 'bench/' + name, BENCHMARKS[name], benchmark, name)
         else:
-            report('bench/' + name, what, 'fail', 'build/gcc did not work')
+            report('bench/' + name, BENCHMARKS[name], 'fail', 'build/gcc did not work')
 
 
 # ---- style, module, guests ----
@@ -312,11 +342,15 @@ def main():
     report = Report()
     built = run_builds(report, selection)
     run_units(report, selection, built)
-    run_checks(report, selection)
-    run_benchmarks(report, selection, built)
-    if selection.may_have('fuzz/'):
-        fuzz.run(report, selection, built, timed)
-    run_guests(report, selection, built)
+    with Beside(run_benchmarks, report, selection, built, ('idle',)):    # it waits for a minute, and counts
+        run_checks(report, selection)
+    run_benchmarks(report, selection, built, ('ipc', 'plan'))
+    try:
+        with Beside(fuzz.run if selection.may_have('fuzz/') else lambda *_: None, report, selection, built, timed):
+            run_guests(report, selection, built)
+    except BaseException:
+        fuzz.stop()
+        raise
     run_again(report, built)
     return report.end()
 
