@@ -18,7 +18,7 @@ OPTIONS = {
     'devices': [*balloon.device(), '-object', 'memory-backend-ram,id=vm1,size=256M',
                 '-device', 'virtio-mem-pci,id=v1,memdev=vm1,requested-size=0'],
 }
-SLOW = {debugkernel.SERIES: 16}                 # where calls that take long come as seldom as one in so many
+SLOW = {debugkernel.SERIES: 32}                 # where of the calls that take seconds one in so many is made
 GIVEN = 128 * MIB                               # what the host wants while it wants any
 
 
