@@ -12,6 +12,7 @@ import re
 import signal
 import time
 
+import hostile
 import moduleguest
 from cases import Failure
 from scenario import (FINAL, OST_PENDING, Eject, Workload, blocks, ctl, ctl_jobs, isolated_blocks, states,
@@ -19,6 +20,7 @@ from scenario import (FINAL, OST_PENDING, Eject, Workload, blocks, ctl, ctl_jobs
 
 ANSWER_SECONDS = 60                             # an eject request without a final answer by then is lost
 RESTART_SECONDS = 2
+SERVICE = 'daemon', 'kmod'                      # folders of sources that figures are of
 
 
 def expect(value, wanted, what):
@@ -104,6 +106,7 @@ class DimmCycles:
     """A DIMM is plugged, comes online, gets used, is asked back and goes."""
 
     what = 'DIMM plugged and ejected'
+    sources = SERVICE
 
     def __init__(self, boot, seed=1, cpus=2):
         self.lab = Lab(boot, dimms=(), seed=seed, memory='512M', cpus=cpus)
@@ -134,6 +137,7 @@ class LoadedOfflines:
     """Blocks in use, written to all the while, are taken offline and brought back."""
 
     what = 'block in use offlined, contents verified'
+    sources = SERVICE
 
     def __init__(self, boot, seed=1, cpus=2):
         self.lab = Lab(boot, dimms=('512M', '512M'), share=40, seed=seed, touch=True, cpus=cpus)
@@ -177,6 +181,7 @@ class Kills:
     """The daemon is killed in a job, in each state in turn and at random moments, and started again."""
 
     what = 'daemon killed in a job'
+    sources = SERVICE
 
     def __init__(self, boot, seed=1, cpus=2):
         self.lab = Lab(boot, dimms=(DIMM,), share=50, seed=seed, pause=50, cpus=cpus)
@@ -252,6 +257,7 @@ class FuzzedCalls:
     """The modules' device files get calls by chance, each judged, while a block comes and goes."""
 
     what = 'call of the modules by chance'
+    sources = 'kmod',
     CALLS = 5000                                # in one step: minutes on the debug kernel
 
     def __init__(self, boot, seed=1, cpus=2):
@@ -268,7 +274,41 @@ class FuzzedCalls:
         return {'notRefused': self.worked}
 
 
-ROWS = {'dimm-cycles': DimmCycles, 'loaded-offlines': LoadedOfflines, 'kills': Kills, 'fuzzed-calls': FuzzedCalls}
+class HostileHolders:
+    """Memory that somebody keeps from moving is asked back: by vmsplice every other time, and by the others in turn."""
+
+    what = 'removal against a holder of its pages, answered in time'
+    sources = SERVICE
+    DEADLINE = 5                                # seconds
+    OTHERS = tuple(k for k in hostile.KINDS if k != 'vmsplice')
+    NAMED_MIN = 0.95                            # part of those with vmsplice that name the process
+
+    def __init__(self, boot, seed=1, cpus=2):
+        self.guest = boot(memory='1G', dimms=hostile.DIMMS[:1], trixie=True, limit=24 * 3600, cpus=cpus)
+        hostile.prepare(self.guest, self.DEADLINE)
+        self.turn, self.tries, self.named, self.latest = seed, {}, {}, 0.0
+
+    def step(self):
+        self.turn += 1
+        kind = self.OTHERS[self.turn // 2 % len(self.OTHERS)] if self.turn % 2 else 'vmsplice'
+        attempt = hostile.Try(self.guest, kind, self.DEADLINE)
+        attempt.judge()
+        attempt.end()
+        self.tries[kind] = self.tries.get(kind, 0) + 1
+        self.named[kind] = self.named.get(kind, 0) + attempt.named
+        self.latest = max(self.latest, attempt.outcome.late)
+        tries, named = self.tries.get('vmsplice', 0), self.named.get('vmsplice', 0)
+        if tries - named > 1 + tries * (1 - self.NAMED_MIN):
+            raise Failure('the holder was named in %d of %d; the last: %s' % (named, tries, attempt))
+        if self.guest.splats():
+            raise Failure('the kernel said: ' + self.guest.splats()[0])
+
+    def figures(self):
+        return {'tries': self.tries, 'named': self.named, 'slowestAfterDeadlineSeconds': round(self.latest, 2)}
+
+
+ROWS = {'dimm-cycles': DimmCycles, 'loaded-offlines': LoadedOfflines, 'kills': Kills, 'fuzzed-calls': FuzzedCalls,
+        'hostile-holders': HostileHolders}
 
 
 def describe(figures):

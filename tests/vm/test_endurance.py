@@ -29,3 +29,8 @@ def test_kills(t):
     """6 times: killed in each state of a job and at random, started again: nothing lost, each request answered once"""
     bench = _repeat(t, 'kills', 6)
     t.at_most(bench.slowest, endurance.RESTART_SECONDS * 4, 'seconds of a restart, under emulation')
+
+
+def test_hostile_holders(t):
+    """4 times: memory that somebody keeps from moving is asked back, and the answer is in time"""
+    _repeat(t, 'hostile-holders', 4)

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Whoever keeps pages from moving: pages in a pipe, in direct I/O that never ends, locked for a
+# server that never answers, registered for I/O. It owns the guest for them and what one try
+# of removing their memory has to look like; how often is up to the caller.
+
+import time
+
+from cases import Failure
+from scenario import CallError, Holder, Staller, blocks, isolated_blocks, varlink, workers_in_kernel
+
+DIMMS = ['256M', '256M']
+PAGES_MIN = 8                                   # held, or the try says nothing
+
+
+def prepare(guest, deadline):
+    """The service with that many seconds for each job."""
+    guest.check('modprobe fuse')
+    guest.put('/etc/memunplug/memunplugd.conf', '[Unplug]\nDeadlineSec=%ds\nDeadlinePerGiBSec=0\n' % deadline, 0o644)
+    guest.daemon = guest.start_daemon()
+
+
+def blocks_of(guest, dimm):
+    start, size = guest.dimms()[dimm]
+    return list(range(start >> 27, (start + size) >> 27))
+
+
+# name: who holds pages of a range.
+KINDS = {
+    'vmsplice': Holder,
+    'vmsplice, unmapped': lambda g, ranges: Holder(g, ranges, unmap=True),
+    'direct I/O': lambda g, ranges: Staller(g, ranges, 'direct'),
+    'locked page cache': lambda g, ranges: Staller(g, ranges, 'cache'),
+    'registered buffers': lambda g, ranges: Staller(g, ranges, 'buffers'),
+}
+LET_GO = {'registered buffers'}                 # these leave movable memory when they are pinned: nothing is in the way
+
+
+class Outcome:
+    """One try: answered with a job, or refused before it began."""
+
+    def __init__(self, g, dimm, deadline):
+        begin, self.job, self.refused, self.late = time.monotonic(), None, None, 0
+        try:
+            self.job = varlink(g, 'Unplug', {'blocks': blocks_of(g, dimm)}, more=True, timeout=deadline + 60)[-1]['job']
+            self.late = (self.job['finishedAt'] - self.job['deadlineAt']) / 1e6
+        except CallError as error:
+            self.refused = str(error)
+        self.seconds = time.monotonic() - begin
+        self.blockers = self.job.get('blockers', []) if self.job else []
+        if self.refused:                        # before anything was tried: then who asks is told
+            self.blockers = [b for i in blocks_of(g, dimm) for b in varlink(g, 'Explain', {'block': i})['blockers']]
+        self.pids = {p for b in self.blockers for p in b.get('pids', [])}
+
+    def gone(self):
+        return bool(self.job) and self.job['state'] == 'done'
+
+    def failed(self):
+        return bool(self.refused) or self.job['state'] == 'failed'
+
+    def __str__(self):
+        if self.refused:
+            return 'refused after %.1f s: %s' % (self.seconds, self.refused[:160])
+        return '%s (%s) after %.1f s, %d attempts: %s' % (
+            self.job['state'], self.job.get('cause'), self.seconds, self.job['attempts'], self.job.get('reason'))
+
+
+class Try:
+    """A holder of d1's pages, the answer to a job for them, and that all is as before when it has let go."""
+
+    def __init__(self, g, kind, deadline):
+        self.guest, self.kind, self.deadline = g, kind, deadline
+        self.before = blocks(g)
+        self.holder = KINDS[kind](g, g.dimm_range('d1'))
+        self.outcome = Outcome(g, 'd1', deadline)
+        self.named = self.holder.pid in self.outcome.pids
+
+    def __str__(self):
+        return '%s, %d pages: %s' % (self.kind, self.holder.pages, self.outcome)
+
+    def _expect(self, ok, what):
+        if not ok:
+            raise Failure('%s; %s; log: %s' % (what, self, self.guest.daemon.err[-2000:]))
+
+    def judge(self):
+        """The answer, while the pages are still held."""
+        g, outcome = self.guest, self.outcome
+        self._expect(self.holder.pages >= PAGES_MIN, 'too few pages are held')
+        self._expect(outcome.late <= 1, '%.1f s from the deadline to the answer' % outcome.late)
+        self._expect(outcome.seconds <= self.deadline + 15, 'the answer took long, seen from outside')
+        if self.kind in LET_GO:
+            self._expect(outcome.gone(), 'nothing is in the way, and it did not go')
+            varlink(g, 'Replug', {'blocks': blocks_of(g, 'd1')}, more=True)
+        else:
+            self._expect(outcome.failed(), 'memory that is held cannot go')
+        self._expect(not workers_in_kernel(g), 'workers are stuck in the kernel')
+
+    def end(self):
+        """They are let go: nothing is left of it."""
+        self.holder.end()
+        self._expect(blocks(self.guest) == self.before, 'blocks, with their zones, are not as before')
+        self._expect(isolated_blocks(self.guest) == 0, 'pageblocks are isolated')
