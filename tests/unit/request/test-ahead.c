@@ -27,21 +27,42 @@ static void check(const uint64_t used[N], size_t n_ahead, const uint32_t order[N
 }
 
 static void test_empty(void **state) {
-        check((uint64_t[]) { 100, 0, 2000, 0 }, 2, (uint32_t[]) { 12, 10, 13, 11 });
+        check((uint64_t[]) { 0, 100, 2000, 0 }, 2, (uint32_t[]) { 13, 10, 12, 11 });
         check((uint64_t[]) { 0, 0, 0, 0 }, 4, (uint32_t[]) { 13, 12, 11, 10 });
         check((uint64_t[]) { 0, 0, 0, 1 }, 4, (uint32_t[]) { 13, 12, 11, 10 }); /* it is the last */
-        check((uint64_t[]) { 0, 0, 0, 65 }, 3, (uint32_t[]) { 13, 12, 11, 10 });
+        check((uint64_t[]) { 0, 0, 0, 513 }, 3, (uint32_t[]) { 13, 12, 11, 10 });
         check((uint64_t[]) { 1, 1, 1, 1 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
 }
 
+static void test_between(void **state) {
+        check((uint64_t[]) { 1000, 0, 2000, 0 }, 1, (uint32_t[]) { 10, 13, 12, 11 });
+        check((uint64_t[]) { 0, 1000, 0, 2000 }, 1, (uint32_t[]) { 13, 12, 11, 10 });
+        check((uint64_t[]) { 1000, 0, 0, 2000 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
+}
+
+/* Two pairs of blocks that are not next to each other. */
+static void test_apart(void **state) {
+        PlanStep steps[N] = {
+                { .block = 21, .move_bytes = 1000 * PAGE }, { .block = 20 },
+                { .block = 11 }, { .block = 10, .move_bytes = 1000 * PAGE },
+        };
+        Plan plan = { .steps = steps, .n_steps = N, .block_size = BS, .move_bytes = 2000 * PAGE };
+
+        assert_int_equal(ahead_take(&plan), 2);
+        assert_int_equal(steps[0].block, 20);
+        assert_int_equal(steps[1].block, 11);
+        assert_int_equal(steps[2].block, 21);
+        assert_int_equal(steps[3].block, 10);
+}
+
 static void test_little(void **state) {
-        /* 64 pages may move three times more, and are 1/128 of 192 * 128 */
-        check((uint64_t[]) { 8192, 8192, 64, 8128 }, 1, (uint32_t[]) { 11, 13, 12, 10 });
-        check((uint64_t[]) { 8192, 8192, 64, 8127 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
+        /* 512 pages may move three times more, and are 1/64 of 3 * 32768 */
+        check((uint64_t[]) { 32768, 32768, 32256, 512 }, 1, (uint32_t[]) { 10, 13, 12, 11 });
+        check((uint64_t[]) { 32768, 32768, 32255, 512 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
         /* more is not little, whatever the others have */
-        check((uint64_t[]) { 30000, 30000, 65, 30000 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
+        check((uint64_t[]) { 32768, 32768, 32768, 513 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
         /* least first; what it adds up to counts */
-        check((uint64_t[]) { 30000, 60, 50, 30000 }, 2, (uint32_t[]) { 11, 12, 13, 10 });
+        check((uint64_t[]) { 30000, 30000, 60, 50 }, 2, (uint32_t[]) { 10, 11, 13, 12 });
 }
 
 static void test_unknown(void **state) {
@@ -54,6 +75,8 @@ static void test_unknown(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_empty),
+                cmocka_unit_test(test_between),
+                cmocka_unit_test(test_apart),
                 cmocka_unit_test(test_little),
                 cmocka_unit_test(test_unknown),
         };

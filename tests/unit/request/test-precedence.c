@@ -253,6 +253,8 @@ static void lenders_job_gives_way(void **state) {
         World *world = *state;
         const Job *ours, *other;
 
+        for (size_t i = 0; i < FAKE_BLOCKS_MAX; i++)
+                world->engine.used_bytes[i] = 3 * MIB; /* too much to go without evacuation */
         world->engine.hold = true;
         ours = submit(world, of_balloon());
         settle(world);

@@ -798,7 +798,7 @@ static void sysfs_engine_works_without_evacuation(void **state) {
 static void empty_blocks_go_without_evacuation(void **state) {
         World *world = *state;
 
-        world->engine.used_bytes[33] = world->engine.used_bytes[34] = 0;
+        world->engine.used_bytes[32] = world->engine.used_bytes[33] = 0;
         (void) submit_device(world, "PNP0C80:00");
         run_until_ended(world, 1);
         assert_string_equal(world->states, " queued planning offlining evacuating offlining ejecting done");
@@ -816,7 +816,7 @@ static void empty_blocks_come_back_if_the_others_stay(void **state) {
         World *world = *state;
         const Job *job;
 
-        world->engine.used_bytes[33] = 0;
+        world->engine.used_bytes[32] = 0;
         world->engine.evacuate_failures = UINT32_MAX;
         world->engine.pinned_bytes[34] = 4096;
         job = submit_device(world, "PNP0C80:00");
@@ -831,8 +831,8 @@ static void block_that_is_not_empty_after_all_is_evacuated(void **state) {
         World *world = *state;
         const Job *job;
 
-        world->engine.used_bytes[33] = 0;
-        world->engine.fail_block = 33;
+        world->engine.used_bytes[32] = 0;
+        world->engine.fail_block = 32;
         world->engine.offline_failures = 1;
         job = submit_device(world, "PNP0C80:00");
         run_until_ended(world, 1);
