@@ -8,7 +8,7 @@
 #include "util/cleanup.h"
 
 #define LITTLE_SHARE 64U /* of a block: of 128 MiB 2 MiB */
-#define MORE_SHARE 64U   /* of all that moves */
+#define MORE_SHARE 128U  /* of all that moves */
 
 static bool is_little(const Plan *plan, const PlanStep *step) {
         return step->move_bytes != BLOCK_USAGE_UNKNOWN && step->move_bytes <= plan->block_size / LITTLE_SHARE;

@@ -30,7 +30,8 @@ static void test_empty(void **state) {
         check((uint64_t[]) { 0, 100, 2000, 0 }, 2, (uint32_t[]) { 13, 10, 12, 11 });
         check((uint64_t[]) { 0, 0, 0, 0 }, 4, (uint32_t[]) { 13, 12, 11, 10 });
         check((uint64_t[]) { 0, 0, 0, 1 }, 4, (uint32_t[]) { 13, 12, 11, 10 }); /* it is the last */
-        check((uint64_t[]) { 0, 0, 0, 513 }, 3, (uint32_t[]) { 13, 12, 11, 10 });
+        check((uint64_t[]) { 0, 0, 0, 512 }, 4, (uint32_t[]) { 13, 12, 11, 10 });
+        check((uint64_t[]) { 0, 0, 0, 513 }, 3, (uint32_t[]) { 13, 12, 11, 10 }); /* too much without evacuation */
         check((uint64_t[]) { 1, 1, 1, 1 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
 }
 
@@ -56,11 +57,9 @@ static void test_apart(void **state) {
 }
 
 static void test_little(void **state) {
-        /* 512 pages may move three times more, and are 1/64 of 3 * 32768 */
-        check((uint64_t[]) { 32768, 32768, 32256, 512 }, 1, (uint32_t[]) { 10, 13, 12, 11 });
-        check((uint64_t[]) { 32768, 32768, 32255, 512 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
-        /* more is not little, whatever the others have */
-        check((uint64_t[]) { 32768, 32768, 32768, 513 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
+        /* 64 pages may move three times more, and are 1/128 of 192 * 128 */
+        check((uint64_t[]) { 8192, 8192, 8128, 64 }, 1, (uint32_t[]) { 10, 13, 12, 11 });
+        check((uint64_t[]) { 8192, 8192, 8127, 64 }, 0, (uint32_t[]) { 13, 12, 11, 10 });
         /* least first; what it adds up to counts */
         check((uint64_t[]) { 30000, 30000, 60, 50 }, 2, (uint32_t[]) { 10, 11, 13, 12 });
 }
