@@ -210,8 +210,9 @@ def main():
         seconds = float('inf') if arguments.full else arguments.minutes * 60 / len(rows)
         for series, row in rows:
             run_row(row, series, made, all_counts[series], seconds)
+        text = HEAD + table(all_counts)         # reads the page as it was
         with open(PAGE, 'w') as f:
-            f.write(HEAD + table(all_counts))
+            f.write(text)
     print(table(all_counts), end='')
     return any(c.read(row)['lost'] for c in all_counts.values() for row in BARS)
 

@@ -286,6 +286,7 @@ class HostileHolders:
     def __init__(self, boot, seed=1, cpus=2):
         self.guest = boot(memory='1G', dimms=hostile.DIMMS[:1], trixie=True, limit=24 * 3600, cpus=cpus)
         hostile.prepare(self.guest, self.DEADLINE)
+        self.work = Workload(self.guest, self.guest.dimm_range('d1'), share=30, seed=seed, pause=50)
         self.turn, self.tries, self.named, self.latest = seed, {}, {}, 0.0
 
     def step(self):
@@ -304,6 +305,7 @@ class HostileHolders:
             raise Failure('the kernel said: ' + self.guest.splats()[0])
 
     def figures(self):
+        expect(self.work.verify()[1], 0, 'bad pages')
         return {'tries': self.tries, 'named': self.named, 'slowestAfterDeadlineSeconds': round(self.latest, 2)}
 
 

@@ -7,7 +7,8 @@
 import time
 
 from cases import Failure
-from scenario import CallError, Holder, Staller, blocks, isolated_blocks, varlink, workers_in_kernel
+from scenario import (FINAL, CallError, Holder, Staller, Watch, blocks, isolated_blocks, job, varlink, varlink_stream,
+                      workers_in_kernel)
 
 DIMMS = ['256M', '256M']
 PAGES_MIN = 8                                   # held, or the try says nothing
@@ -32,17 +33,32 @@ KINDS = {
     'direct I/O': lambda g, ranges: Staller(g, ranges, 'direct'),
     'locked page cache': lambda g, ranges: Staller(g, ranges, 'cache'),
     'registered buffers': lambda g, ranges: Staller(g, ranges, 'buffers'),
+    'vmsplice in mid-job': lambda g, ranges: Holder(g, ranges, later=True),
 }
+MID_JOB = 'vmsplice in mid-job'
 LET_GO = {'registered buffers'}                 # these leave movable memory when they are pinned: nothing is in the way
 
 
-class Outcome:
-    """One try: answered with a job, or refused before it began."""
+def _hold_in_mid_job(g, dimm, holder):
+    """A job for the DIMM, whose pages are held as soon as it moves them: the job as it ended."""
+    watch = Watch(g)
+    process, _ = varlink_stream(g, 'Unplug', {'blocks': blocks_of(g, dimm)})
+    moving = watch.wait(lambda: [j['id'] for j in watch.jobs() if j['state'] in ('evacuating', *FINAL)], 'moving pages')
+    holder.hold_now()
+    watch.wait_final(moving[0])
+    watch.end()
+    process.wait(30)
+    return job(g, moving[0])
 
-    def __init__(self, g, dimm, deadline):
+
+class Outcome:
+    """One try: answered with a job, or refused before it began. A holder that is given holds in the midst of it."""
+
+    def __init__(self, g, dimm, deadline, holder=None):
         begin, self.job, self.refused, self.late = time.monotonic(), None, None, 0
         try:
-            self.job = varlink(g, 'Unplug', {'blocks': blocks_of(g, dimm)}, more=True, timeout=deadline + 60)[-1]['job']
+            self.job = _hold_in_mid_job(g, dimm, holder) if holder else varlink(
+                g, 'Unplug', {'blocks': blocks_of(g, dimm)}, more=True, timeout=deadline + 60)[-1]['job']
             self.late = (self.job['finishedAt'] - self.job['deadlineAt']) / 1e6
         except CallError as error:
             self.refused = str(error)
@@ -72,7 +88,7 @@ class Try:
         self.guest, self.kind, self.deadline = g, kind, deadline
         self.before = blocks(g)
         self.holder = KINDS[kind](g, g.dimm_range('d1'))
-        self.outcome = Outcome(g, 'd1', deadline)
+        self.outcome = Outcome(g, 'd1', deadline, self.holder if kind == MID_JOB else None)
         self.named = self.holder.pid in self.outcome.pids
 
     def __str__(self):
@@ -85,14 +101,15 @@ class Try:
     def judge(self):
         """The answer, while the pages are still held."""
         g, outcome = self.guest, self.outcome
-        self._expect(self.holder.pages >= PAGES_MIN, 'too few pages are held')
+        self._expect(self.kind in LET_GO or self.holder.pages >= PAGES_MIN, 'too few pages are held')
         self._expect(outcome.late <= 1, '%.1f s from the deadline to the answer' % outcome.late)
         self._expect(outcome.seconds <= self.deadline + 15, 'the answer took long, seen from outside')
         if self.kind in LET_GO:
             self._expect(outcome.gone(), 'nothing is in the way, and it did not go')
-            varlink(g, 'Replug', {'blocks': blocks_of(g, 'd1')}, more=True)
-        else:
+        elif self.kind != MID_JOB:              # all pages may have left when they are held
             self._expect(outcome.failed(), 'memory that is held cannot go')
+        if outcome.gone():
+            varlink(g, 'Replug', {'blocks': blocks_of(g, 'd1')}, more=True)
         self._expect(not workers_in_kernel(g), 'workers are stuck in the kernel')
 
     def end(self):

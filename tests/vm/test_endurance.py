@@ -32,5 +32,5 @@ def test_kills(t):
 
 
 def test_hostile_holders(t):
-    """4 times: memory that somebody keeps from moving is asked back, and the answer is in time"""
-    _repeat(t, 'hostile-holders', 4)
+    """6 times: memory that somebody keeps from moving is asked back, and the answer is in time"""
+    _repeat(t, 'hostile-holders', 6)
