@@ -14,7 +14,7 @@ TOP = product.TOP
 
 # What a figure follows from: what removes, and what fills and measures.
 MEASURED = ('daemon', 'kmod', 'policy', 'meson.build', 'tests/vm/measure.c', 'tests/vm/workload.c',
-            'tests/vm/usedpages.c', 'tests/vm/pages.c', 'tests/vm/pages.h')
+            'tests/vm/usedpages.c', 'tests/vm/pages.c', 'tests/vm/pages.h', 'tests/vm/filecache.c', 'tests/vm/latency.c')
 
 
 def current_tree():

@@ -93,7 +93,7 @@ static int run(const Ranges *ranges, uint64_t want, uid_t uid, bool later, bool 
                 total += (ranges->item[i].end - ranges->item[i].start) / PAGE_BYTES;
         /* Twice as many as wanted: some of the range may be in use by others. */
         one_in = total / (want * 2) > 0 ? total / (want * 2) : 1;
-        r = pages_capture(ranges, 0, pages_one_in, &one_in, &pages);
+        r = pages_capture(ranges, 0, false, pages_one_in, &one_in, &pages);
         if (r >= 0)
                 r = drop_privileges(uid);
         if (r < 0)

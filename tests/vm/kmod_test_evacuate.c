@@ -128,7 +128,7 @@ static size_t pages_bad(const Pages *pages) {
 static bool pages_scatter(const Machine *m, uint64_t start, uint64_t one_in, Pages *ret) {
         Ranges ranges = { .item = { { m->start, m->end } }, .n = 1 };
         Pick pick = { start, m->end, one_in };
-        int r = pages_capture(&ranges, 0, is_picked, &pick, ret);
+        int r = pages_capture(&ranges, 0, false, is_picked, &pick, ret);
 
         if (r < 0 || ret->n == 0) {
                 note("no pages in the range: %s", strerror(-r));

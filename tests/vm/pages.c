@@ -140,12 +140,12 @@ int page_physical(const char *address, uint64_t *ret) {
         return *ret == 0 ? -EPERM : 0;
 }
 
-static char *chunk_new(void) {
+static char *chunk_new(bool huge) {
         char *chunk = mmap(NULL, CHUNK_BYTES, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
 
         if (chunk == MAP_FAILED)
                 return NULL;
-        (void) madvise(chunk, CHUNK_BYTES, MADV_NOHUGEPAGE);
+        (void) madvise(chunk, CHUNK_BYTES, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
         for (size_t i = 0; i < CHUNK_BYTES; i += PAGE_BYTES)
                 *(volatile uint64_t *) (chunk + i) = i | 1;
         return chunk;
@@ -218,12 +218,12 @@ static bool is_enough(const Ranges *ranges, uint64_t bytes, const Pages *pages, 
         return dry >= 2 && movable_free_kb() < NEARLY_FULL_KB;
 }
 
-static int capture_chunks(int pagemap, const Ranges *ranges, uint64_t bytes, Pages *pages,
+static int capture_chunks(int pagemap, const Ranges *ranges, uint64_t bytes, bool huge, Pages *pages,
                           char **chunks, size_t *n_chunks, size_t max_chunks) {
         unsigned dry = 0;
 
         while (*n_chunks < max_chunks && available_kb() > RESERVE_KB + CHUNK_BYTES / 1024) {
-                char *chunk = chunk_new();
+                char *chunk = chunk_new(huge);
                 ssize_t found;
 
                 if (!chunk)
@@ -239,7 +239,7 @@ static int capture_chunks(int pagemap, const Ranges *ranges, uint64_t bytes, Pag
         return 0;
 }
 
-int pages_capture(const Ranges *ranges, uint64_t bytes, page_filter_t filter, void *userdata, Pages *ret) {
+int pages_capture(const Ranges *ranges, uint64_t bytes, bool huge, page_filter_t filter, void *userdata, Pages *ret) {
         static char *chunks[CHUNKS_MAX];
         size_t n_chunks = 0, n = 0, cursor = 0;
         Pages pages = { .item = items_new() };
@@ -250,7 +250,7 @@ int pages_capture(const Ranges *ranges, uint64_t bytes, page_filter_t filter, vo
         pagemap = open("/proc/self/pagemap", O_RDONLY|O_CLOEXEC);
         if (pagemap < 0)
                 return -errno;
-        r = capture_chunks(pagemap, ranges, bytes, &pages, chunks, &n_chunks, CHUNKS_MAX);
+        r = capture_chunks(pagemap, ranges, bytes, huge, &pages, chunks, &n_chunks, CHUNKS_MAX);
         close(pagemap);
         if (r < 0)
                 return r;

@@ -44,10 +44,10 @@ bool pages_one_in(uint64_t physical, void *one_in);
 /*
  * Allocates until the ranges give no more or have given `bytes` (0: no limit), keeps
  * the pages the filter wants and gives all others back. No range at all means anywhere:
- * then `bytes` are allocated.
+ * then `bytes` are allocated. With huge they are asked for as huge pages.
  * 0 or a negative errno.
  */
-int pages_capture(const Ranges *ranges, uint64_t bytes, page_filter_t filter, void *userdata, Pages *ret);
+int pages_capture(const Ranges *ranges, uint64_t bytes, bool huge, page_filter_t filter, void *userdata, Pages *ret);
 
 /* Where a mapped page of this process is. 0, -ENOENT nowhere, or another negative errno. */
 int page_physical(const char *address, uint64_t *ret);

@@ -250,7 +250,7 @@ static int hold(Mode mode, const Ranges *ranges) {
         int fd = -1, r = 0;
 
         if (mode != MODE_CACHE)
-                r = pages_capture(ranges, 0, pages_one_in, &one_in, &pages);
+                r = pages_capture(ranges, 0, false, pages_one_in, &one_in, &pages);
         if (r >= 0 && mode != MODE_BUFFERS) {
                 fd = open(DIRECTORY "/" FILE_NAME, O_RDONLY | O_CLOEXEC);
                 r = fd < 0 ? -errno : 0;

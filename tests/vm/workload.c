@@ -4,7 +4,7 @@
  * It owns filling, rewriting and checking; who moves the pages meanwhile is the test.
  *
  *   workload [--range=START-END,...] [--bytes=N] [--share=PERCENT] [--compact]
- *            [--seed=N] [--pause=MSEC] [--touch]
+ *            [--seed=N] [--pause=MSEC] [--touch] [--huge] [--forks=N]
  *
  * With --range it takes all memory it can get there, or --bytes, and keeps a share of it:
  * scattered by a fixed rule on the physical address, or (--compact) the lowest part
@@ -12,7 +12,8 @@
  * was written; each pass checks all pages and rewrites one in eight.
  *
  * --touch writes to all free memory first, so that moving pages into it later costs the
- * hypervisor nothing.
+ * hypervisor nothing. --huge asks for huge pages. With --forks so many children share all
+ * pages, and nothing is rewritten, so that they go on to.
  *
  * Prints "ready, pages N" once all is written. SIGUSR1: checks everything once more
  * from there on and prints "pages checked N, bad M". SIGTERM: the same, then ends;
@@ -28,6 +29,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "pages.h"
 
@@ -89,7 +92,7 @@ static uint64_t block_size(void) {
 }
 
 /* One pass. Each bad page is counted once: it gets good contents again. */
-static uint64_t pass(const Pages *pages, uint32_t *generation, uint64_t seed, uint64_t turn) {
+static uint64_t pass(const Pages *pages, uint32_t *generation, uint64_t seed, uint64_t turn, bool rewrite) {
         uint64_t bad = 0;
 
         for (size_t i = 0; i < pages->n; i++) {
@@ -97,13 +100,32 @@ static uint64_t pass(const Pages *pages, uint32_t *generation, uint64_t seed, ui
 
                 if (!good)
                         bad++;
-                if (!good || i % 8 == turn % 8)
+                if (!good || (rewrite && i % 8 == turn % 8))
                         page_fill(pages->item + i, page_key(seed, i, ++generation[i]));
         }
         return bad;
 }
 
-static int work(const Pages *pages, uint64_t seed, int pause_msec) {
+/* Children that have the same pages, for as long as this process is there. */
+static bool share(unsigned long forks) {
+        const pid_t parent = getpid();
+
+        for (unsigned long i = 0; i < forks; i++) {
+                pid_t pid = fork();
+
+                if (pid < 0)
+                        return false;
+                if (pid > 0)
+                        continue;
+                if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+                        _exit(EXIT_FAILURE);
+                for (;;)
+                        pause();
+        }
+        return true;
+}
+
+static int work(const Pages *pages, uint64_t seed, int pause_msec, unsigned long forks) {
         uint32_t *generation = calloc(pages->n + 1, sizeof *generation);
         uint64_t checked = 0, bad = 0;
         sigset_t mask, none;
@@ -112,6 +134,8 @@ static int work(const Pages *pages, uint64_t seed, int pause_msec) {
                 return EXIT_FAILURE;
         for (size_t i = 0; i < pages->n; i++)
                 page_fill(pages->item + i, page_key(seed, i, 0));
+        if (!share(forks))
+                return EXIT_FAILURE;
         sigemptyset(&none);
         sigemptyset(&mask);
         sigaddset(&mask, SIGUSR1);
@@ -125,7 +149,7 @@ static int work(const Pages *pages, uint64_t seed, int pause_msec) {
                 bool answer = asked, end = ended;
 
                 asked = 0;
-                bad += pass(pages, generation, seed, turn);
+                bad += pass(pages, generation, seed, turn, forks == 0);
                 checked += pages->n;
                 if (answer) {
                         printf("pages checked %"PRIu64", bad %"PRIu64", passes %"PRIu64"\n",
@@ -142,7 +166,7 @@ static int work(const Pages *pages, uint64_t seed, int pause_msec) {
 
 static int usage(void) {
         fprintf(stderr, "usage: workload [--range=START-END,...] [--bytes=N] [--share=PERCENT] [--compact] "
-                "[--seed=N] [--pause=MSEC] [--touch]\n");
+                "[--seed=N] [--pause=MSEC] [--touch] [--huge] [--forks=N]\n");
         return 2;
 }
 
@@ -155,6 +179,8 @@ int main(int argc, char **argv) {
                 { "seed",    required_argument, NULL, 'd' },
                 { "pause",   required_argument, NULL, 'p' },
                 { "touch",   no_argument,       NULL, 't' },
+                { "huge",    no_argument,       NULL, 'h' },
+                { "forks",   required_argument, NULL, 'f' },
                 {}
         };
         Selection selection = { .seed = 1, .share = 100 };
@@ -162,7 +188,8 @@ int main(int argc, char **argv) {
         Ranges ranges = { .n = 0 };
         uint64_t bytes = 0;
         int pause_msec = 10, c, r;
-        bool touch = false;
+        bool touch = false, huge = false;
+        unsigned long forks = 0;
         Pages pages;
 
         while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
@@ -177,6 +204,8 @@ int main(int argc, char **argv) {
                 case 'd': selection.seed = strtoull(optarg, NULL, 0); break;
                 case 'p': pause_msec = atoi(optarg); break;
                 case 't': touch = true; break;
+                case 'h': huge = true; break;
+                case 'f': forks = strtoul(optarg, NULL, 0); break;
                 default: return usage();
                 }
         if (optind != argc || pause_msec < 0)
@@ -188,10 +217,10 @@ int main(int argc, char **argv) {
         sigaction(SIGTERM, &action, NULL);
         r = touch ? pages_touch_all() : 0;
         if (r >= 0)
-                r = pages_capture(&ranges, bytes, is_selected, &selection, &pages);
+                r = pages_capture(&ranges, bytes, huge, is_selected, &selection, &pages);
         if (r < 0) {
                 fprintf(stderr, "workload: cannot take memory: %s\n", strerror(-r));
                 return EXIT_FAILURE;
         }
-        return work(&pages, selection.seed, pause_msec);
+        return work(&pages, selection.seed, pause_msec, forks);
 }
