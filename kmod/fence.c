@@ -12,15 +12,26 @@
  * What to work on, and how often, is decided in evacuate.c.
  */
 #include <linux/gfp.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sort.h>
+#include <linux/spinlock.h>
 
 #include "compat.h"
 #include "memunplug.h"
 #include "memunplug_trace.h"
 
 #define FENCE_CANDIDATES	16
+
+/* A fence that stands, one for each pass under way. */
+struct fence {
+	struct list_head node;
+	unsigned long pfn;
+};
+
+static DEFINE_SPINLOCK(fences_lock);
+static LIST_HEAD(fences);
 
 /* Where the fence could stand; taking it may fail. */
 struct fence_candidate {
@@ -113,6 +124,40 @@ static int fence_take(unsigned long start, unsigned long end, unsigned long *ret
 	return -ENOENT;
 }
 
+static void fence_remember(struct fence *fence)
+{
+	spin_lock(&fences_lock);
+	list_add(&fence->node, &fences);
+	spin_unlock(&fences_lock);
+}
+
+static void fence_forget(struct fence *fence)
+{
+	spin_lock(&fences_lock);
+	list_del(&fence->node);
+	spin_unlock(&fences_lock);
+}
+
+/**
+ * mu_fence_is - is a page the fence of a pass under way?
+ * @pfn: any page frame
+ *
+ * Such a page looks like one of the kernel's own, but is free when the pass ends.
+ *
+ * Return: true if so.
+ */
+bool mu_fence_is(unsigned long pfn)
+{
+	const struct fence *fence;
+	bool ret = false;
+
+	spin_lock(&fences_lock);
+	list_for_each_entry(fence, &fences, node)
+		ret |= fence->pfn == pfn;
+	spin_unlock(&fences_lock);
+	return ret;
+}
+
 /**
  * mu_fence_pass - move what can be moved out of a range, once
  * @start: first page frame; the range has been claimed by mu_range_begin() and
@@ -129,18 +174,21 @@ static int fence_take(unsigned long start, unsigned long end, unsigned long *ret
  */
 int mu_fence_pass(unsigned long start, unsigned long end)
 {
-	unsigned long fence;
+	struct fence fence;
 	int ret;
 
-	ret = fence_take(start, end, &fence);
+	ret = fence_take(start, end, &fence.pfn);
 	if (ret < 0)
 		return ret;
+	fence_remember(&fence);
 
 	ret = mu_alloc_contig_range(start, end);
+	fence_forget(&fence);
 	if (ret == 0)
 		free_contig_range(start, end - start);	/* the fence too */
 	else
-		free_contig_range(fence, 1);
-	trace_memunplug_evacuate_pass(PFN_PHYS(start), PFN_PHYS(end - start), PFN_PHYS(fence), ret);
+		free_contig_range(fence.pfn, 1);
+	trace_memunplug_evacuate_pass(PFN_PHYS(start), PFN_PHYS(end - start), PFN_PHYS(fence.pfn),
+				      ret);
 	return ret;
 }

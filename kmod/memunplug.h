@@ -158,6 +158,7 @@ int mu_survey(struct memunplug_survey *survey);
 
 /* fence.c: the one way pages are moved */
 int mu_fence_pass(unsigned long start, unsigned long end);
+bool mu_fence_is(unsigned long pfn);
 
 /* selftest.c: does the fence work on this kernel? */
 void mu_selftest_run(void);

@@ -107,6 +107,9 @@ static void survey_page(const struct mu_page *page, unsigned long pfn, unsigned 
 		/* Another page by now: what is known of it holds for one frame. */
 		if (again.pfn != page->pfn || again.order != page->order)
 			again = *page;
+		if (again.class == MEMUNPLUG_CLASS_KERNEL &&
+		    is_zone_movable_page(pfn_to_page(pfn)) && mu_fence_is(pfn))
+			again.class = MEMUNPLUG_CLASS_FREE;
 	}
 
 	out->bytes[again.class] += bytes;

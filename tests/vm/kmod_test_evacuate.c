@@ -240,6 +240,7 @@ static bool trace_says_interrupted(void) {
 /* Kills the evacuating process once so many pages have moved: it must end soon, and leave all as it should be. */
 static bool test_kill(const Machine *m) {
         long moved = vmstat("pgmigrate_success"), done = 0;
+        struct memunplug_survey meanwhile;
         Pages pages = { 0 };
         uint64_t t = 0;
         Rival rival;
@@ -255,6 +256,9 @@ static bool test_kill(const Machine *m) {
         ok = CHECK(rival_start(&rival, m->start, m->end));
         for (uint64_t begin = now_usec(); ok && done < (long) pages.n / 20 && now_usec() - begin < 60000000;)
                 done = vmstat("pgmigrate_success") - moved;
+        /* The page that the module keeps for itself meanwhile is in nobody's way. */
+        ok &= CHECK(survey(m->fd, m->start, m->end - m->start, &meanwhile) == 0);
+        ok &= CHECK(meanwhile.bytes[MEMUNPLUG_CLASS_MOVABLE] > 0 && meanwhile.bytes[MEMUNPLUG_CLASS_KERNEL] == 0);
         t = now_usec();
         ok &= CHECK(kill(rival.pid, SIGKILL) == 0);
         ok &= CHECK(waitpid(rival.pid, &status, 0) == rival.pid && WIFSIGNALED(status));
