@@ -11,7 +11,8 @@
 #define MORE_SHARE 128U  /* of all that moves */
 
 static bool is_little(const Plan *plan, const PlanStep *step) {
-        return step->move_bytes != BLOCK_USAGE_UNKNOWN && step->move_bytes <= plan->block_size / LITTLE_SHARE;
+        return step->move_bytes != BLOCK_USAGE_UNKNOWN &&
+               step->move_bytes <= plan->block_size / LITTLE_SHARE;
 }
 
 /* Least used first; of equal ones, in the plan's order. */

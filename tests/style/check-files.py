@@ -15,6 +15,8 @@ FORBIDDEN = [(re.compile(p), why) for p, why in (
     (r"\b(system|popen)\(", "no shell"),
     (r"\b(u?sleep)\(", "no sleeping: wait for events"),
 )]
+# A worker that is in several calls of the kernel at once, and has to end as one: no process that has gone leaves one behind.
+THREADS = "daemon/engine/task-evacuate.c"
 
 
 def licence(name: str) -> str:
@@ -38,7 +40,8 @@ def check_words(top: pathlib.Path, file: pathlib.Path) -> list[str]:
     code = re.sub(r"/\*.*?\*/", lambda m: "\n" * m.group().count("\n"), file.read_text(), flags=re.S)
     code = re.sub(r'"(?:\\.|[^"\\])*"', '""', code)
     return [f"{file.relative_to(top)}:{number}: {why}" for number, line in enumerate(code.splitlines(), 1)
-            for pattern, why in FORBIDDEN if pattern.search(line)]
+            for pattern, why in FORBIDDEN
+            if pattern.search(line) and not (why.startswith("no threads") and str(file).endswith(THREADS))]
 
 
 def tracked(top: pathlib.Path):

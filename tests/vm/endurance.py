@@ -279,7 +279,7 @@ class HostileHolders:
 
     what = 'removal against a holder of its pages, answered in time'
     sources = SERVICE
-    DEADLINE = 5                                # seconds
+    DEADLINE = 10                               # seconds
     OTHERS = tuple(k for k in hostile.KINDS if k != 'vmsplice')
     NAMED_MIN = 0.95                            # part of those with vmsplice that name the process
 

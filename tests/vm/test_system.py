@@ -125,6 +125,46 @@ def test_neighbours(t):
     _whole(t, g, before, 'the neighbours')
 
 
+GROUP = '/sys/fs/cgroup/system.slice/memunplugd.service/'
+QUOTA = 20                                      # percent of one processor
+LATE = 10                                       # seconds, when the service itself has no more, and is emulated
+
+
+def _group(g):
+    """What the service and its workers have had of the processors, and how often they had to wait: (usec, times)."""
+    stat = dict(line.split() for line in g.check('cat %scpu.stat' % GROUP).splitlines())
+    return int(stat['usage_usec']), int(stat.get('nr_throttled', 0))
+
+
+@kernels('6.1')
+def test_cpu_quota(t):
+    """CPUQuota= holds for the work in the kernel, too: a job takes its share, another ends at its deadline"""
+    g = _guest(t)
+    before = blocks(g)
+    work = Workload(g, g.dimm_range('d2'), share=4, seed=23)
+    g.check('systemctl set-property --runtime memunplugd.service CPUQuota=%d%% CPUQuotaPeriodSec=10ms' % QUOTA)
+    start, size = g.dimms()['d2']
+    chosen = list(range(start >> 27, (start + size) >> 27))
+    had, waited = _group(g)
+    record = varlink(g, 'Unplug', {'blocks': chosen}, more=True, timeout=300)[-1]['job']
+    now, times = _group(g)
+    share = (now - had) / (record['finishedAt'] - record['startedAt'])
+    t.equal(record['state'], 'done', 'the job: %s' % record)
+    t.note('%.2f s of processor time in %.1f s, %.0f %%; had to wait %d times', (now - had) / 1e6,
+           (record['finishedAt'] - record['startedAt']) / 1e6, 100 * share, times - waited)
+    t.at_least(times - waited, 1, 'times that it had to wait')
+    t.at_most(share, 2 * QUOTA / 100, 'its share of a processor, which the kernel deals out in pieces')
+    varlink(g, 'Replug', {'blocks': chosen}, more=True, timeout=300)
+    record = varlink(g, 'Unplug', {'blocks': chosen, 'deadlineUsec': 1000000}, more=True, timeout=300)[-1]['job']
+    t.equal((record['state'], record['cause']), ('failed', 'deadline'), 'with a deadline: %s' % record)
+    late = (record['finishedAt'] - record['deadlineAt']) / 1e6
+    t.note('%.2f s from a deadline to the answer', late)
+    t.at_most(late, LATE, 'seconds from the deadline to the answer')
+    g.check('systemctl set-property --runtime memunplugd.service CPUQuota= CPUQuotaPeriodSec=')
+    t.equal(work.end()[1], 0, 'bad pages')
+    _whole(t, g, before, 'a small share')
+
+
 @kernels('6.12')
 def test_upgrade(t):
     """the package is installed again in mid-job: one record, cancelled, the client is told, nothing is lost"""

@@ -21,7 +21,8 @@ ACPI = "sys/bus/acpi/devices"
 BOOT_BLOCKS, DIMM, END = 16, range(56, 64), 64      # between them: movable and nobody's
 # Needs a system that has booted, or the module: tests/vm has such.
 ELSEWHERE = {"modprobe memunplug", "perf trace -e 'memunplug:*' -a --no-syscalls", "journalctl -u memunplugd MEMUNPLUG_JOB=7",
-             "modprobe memunplug_balloon", "systemctl enable --now memunplugd.service"}
+             "modprobe memunplug_balloon", "systemctl enable --now memunplugd.service",
+             "systemctl set-property memunplugd.service CPUQuota=20% CPUQuotaPeriodSec=10ms"}
 NO_COMMANDS = ("# /etc/memunplug", "#!/bin/sh", "node /org/memunplug1", "alias virtio:")    # tests of their own below, or test-man.py
 
 
