@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "request/pause.h"
 #include "request/ahead.h"
+#include "request/pause.h"
 #include "request/report.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
