@@ -127,14 +127,15 @@ static int control_blocks(struct file *file, void *arg)
 	ret = control_check(file);
 	if (ret < 0)
 		return ret;
-	addresses = kcalloc(max + 1, sizeof(*addresses), GFP_KERNEL);
+	/* The guest is short of memory when it is asked: pages one by one will do. */
+	addresses = kvcalloc(max + 1, sizeof(*addresses), GFP_KERNEL_ACCOUNT);
 	if (!addresses)
 		return -ENOMEM;
 	blocks->n = mu_blocks_list(control_balloon, addresses, max);
 	if (copy_to_user(u64_to_user_ptr(blocks->addresses), addresses,
 			 min(max, blocks->n) * sizeof(*addresses)))
 		ret = -EFAULT;
-	kfree(addresses);
+	kvfree(addresses);
 	return ret;
 }
 
