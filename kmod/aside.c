@@ -94,32 +94,47 @@ static bool aside_take(struct mu_aside *aside, struct page *page)
 	return true;
 }
 
-static void aside_page(const struct mu_page *page, unsigned long pfn, unsigned long nr, void *data)
+/* Did it fail to move before, without looking like it? */
+static bool aside_failed(const struct mu_page *page, unsigned long pfn,
+			 const struct mu_pass_over *over)
 {
-	struct aside_walk *walk = data;
-	struct mu_aside *aside = walk->aside;
+	return page->class == MEMUNPLUG_CLASS_MOVABLE && mu_pass_over_pfn(over, pfn);
+}
+
+/**
+ * mu_aside_wants - would this page stop a pass?
+ * @page: what it is
+ * @pfn: the page frame at which it, or its part in the range, begins
+ * @over: pages that did not move before
+ *
+ * Return: true if it is to be set aside.
+ */
+bool mu_aside_wants(const struct mu_page *page, unsigned long pfn, const struct mu_pass_over *over)
+{
 	bool has_mapping = !(page->flags & MEMUNPLUG_PAGE_ANON) ||
 			   (page->flags & MEMUNPLUG_PAGE_SWAPCACHE);
 
 	/* Pinned anonymous pages are seen by migration itself. */
-	if (page->class == MEMUNPLUG_CLASS_PINNED && !has_mapping)
+	if (page->class == MEMUNPLUG_CLASS_PINNED)
+		return has_mapping;
+	return page->slow || aside_failed(page, pfn, over) || (over->cache && page->clean_cache);
+}
+
+static void aside_page(const struct mu_page *page, unsigned long pfn, unsigned long nr, void *data)
+{
+	struct aside_walk *walk = data;
+	struct mu_aside *aside = walk->aside;
+
+	if (!mu_aside_wants(page, pfn, walk->over) || aside_take(aside, pfn_to_page(pfn)))
 		return;
-	if (page->slow) {
-		if (!aside_take(aside, pfn_to_page(pfn)) && aside_is_listed(pfn_to_page(pfn)))
-			aside->behind = pfn + nr;
-	} else if (page->class == MEMUNPLUG_CLASS_PINNED) {
-		aside_take(aside, pfn_to_page(pfn));
-	} else if (page->class == MEMUNPLUG_CLASS_MOVABLE && mu_pass_over_pfn(walk->over, pfn)) {
-		if (!aside_take(aside, pfn_to_page(pfn)))
-			aside->behind = pfn + nr;
-	} else if (walk->over->cache && page->clean_cache) {
-		aside_take(aside, pfn_to_page(pfn));
-	}
+	if (page->slow ? aside_is_listed(pfn_to_page(pfn)) : aside_failed(page, pfn, walk->over))
+		aside->behind = pfn + nr;
 }
 
 /**
  * mu_aside_collect - set aside what would stop a pass over a range
- * @aside: empty; what was set aside, and behind what should have been and could not
+ * @aside: empty, its behind is 0; what was set aside, and behind what should have been
+ *	   and could not
  * @start: first page frame
  * @end: behind the last one
  * @over: pages that did not move before
@@ -132,9 +147,8 @@ int mu_aside_collect(struct mu_aside *aside, unsigned long start, unsigned long 
 		     const struct mu_pass_over *over)
 {
 	struct aside_walk data = { .aside = aside, .over = over };
-	const struct mu_walk walk = { .page = aside_page, .data = &data };
+	const struct mu_walk walk = { .page = aside_page, .data = &data, .used_only = true };
 
-	aside->behind = 0;
 	return mu_walk(start, end, &walk);
 }
 

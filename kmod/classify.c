@@ -56,6 +56,12 @@ static unsigned int order_checked(unsigned long pfn, unsigned long order)
 	return order;
 }
 
+/* Of a page that PageBuddy() says is free. */
+static unsigned int order_free(const struct page *page, unsigned long pfn)
+{
+	return order_checked(pfn, READ_ONCE(page->private));
+}
+
 /* What alloc_contig_range() gives up: see reclaim_clean_pages_from_list() of the kernel. */
 static bool page_is_clean_cache(const struct page *head, unsigned long flags)
 {
@@ -68,22 +74,19 @@ static bool page_is_clean_cache(const struct page *head, unsigned long flags)
 
 static u32 page_report_flags(struct page *head, unsigned long flags)
 {
-	static const struct {
-		enum pageflags bit;
-		u32 flag;
-	} table[] = {
-		{ PG_locked, MEMUNPLUG_PAGE_LOCKED },
-		{ PG_writeback, MEMUNPLUG_PAGE_WRITEBACK },
-		{ PG_dirty, MEMUNPLUG_PAGE_DIRTY },
-		{ PG_unevictable, MEMUNPLUG_PAGE_UNEVICTABLE },
-		{ PG_head, MEMUNPLUG_PAGE_COMPOUND },
-	};
 	u32 ret = 0;
-	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(table); i++)
-		if (snapshot_has(flags, table[i].bit))
-			ret |= table[i].flag;
+	/* Not a loop over a table: this is done for each used page of a range, time and again. */
+	if (snapshot_has(flags, PG_locked))
+		ret |= MEMUNPLUG_PAGE_LOCKED;
+	if (snapshot_has(flags, PG_writeback))
+		ret |= MEMUNPLUG_PAGE_WRITEBACK;
+	if (snapshot_has(flags, PG_dirty))
+		ret |= MEMUNPLUG_PAGE_DIRTY;
+	if (snapshot_has(flags, PG_unevictable))
+		ret |= MEMUNPLUG_PAGE_UNEVICTABLE;
+	if (snapshot_has(flags, PG_head))
+		ret |= MEMUNPLUG_PAGE_COMPOUND;
 	if (page_is_anon(head))
 		ret |= MEMUNPLUG_PAGE_ANON;
 	if (snapshot_in_swapcache(flags))
@@ -116,8 +119,21 @@ static void page_count_expected(struct page *head, unsigned long flags, struct m
 	ret_page->expected_count = expected;
 }
 
+/* What is on an LRU list has no type: memory of processes and files. Most pages are that. */
+static bool page_is_listed_only(unsigned long flags)
+{
+	unsigned long others = BIT(PG_reserved) | BIT(PG_head);
+
+#ifdef CONFIG_MEMORY_FAILURE
+	others |= BIT(PG_hwpoison);
+#endif
+	return (flags & (BIT(PG_lru) | others)) == BIT(PG_lru);
+}
+
 static u32 page_class_typed(struct page *head, unsigned long flags)
 {
+	if (page_is_listed_only(flags))
+		return MEMUNPLUG_CLASS_UNKNOWN;
 	if (snapshot_has(flags, PG_reserved))
 		return MEMUNPLUG_CLASS_RESERVED;
 #ifdef CONFIG_MEMORY_FAILURE
@@ -160,57 +176,45 @@ static u32 page_class_plain(struct page *head, unsigned long flags, const struct
  */
 void mu_classify(struct page *page, struct mu_page *ret_page)
 {
-	struct page *head = compound_head(page);
-	unsigned long flags = READ_ONCE(head->flags);
-	struct mu_page result = { .pfn = page_to_pfn(head) };
+	struct page *head;
+	unsigned long flags;
 
+	*ret_page = (struct mu_page) { .pfn = page_to_pfn(page) };
 	if (PageBuddy(page)) {
-		result.class = MEMUNPLUG_CLASS_FREE;
-		result.pfn = page_to_pfn(page);
-		result.order = order_checked(result.pfn, READ_ONCE(page->private));
-		*ret_page = result;
+		ret_page->class = MEMUNPLUG_CLASS_FREE;
+		ret_page->order = order_free(page, ret_page->pfn);
 		return;
 	}
 
+	head = compound_head(page);
+	flags = READ_ONCE(head->flags);
 	if (snapshot_has(flags, PG_head))
-		result.order = order_checked(result.pfn, compound_order(head));
-	if (result.pfn + (1UL << result.order) <= page_to_pfn(page)) {
+		ret_page->order = order_checked(page_to_pfn(head), compound_order(head));
+	if (page_to_pfn(head) + (1UL << ret_page->order) <= ret_page->pfn) {
 		/* Torn apart while we looked: it is what it is by itself. */
 		head = page;
 		flags = READ_ONCE(page->flags);
-		result.pfn = page_to_pfn(page);
-		result.order = 0;
+		ret_page->order = 0;
 	}
 
-	result.ref_count = page_ref_count(head);
-	result.flags = page_report_flags(head, flags);
-	result.class = page_class_typed(head, flags);
-	if (result.class == MEMUNPLUG_CLASS_UNKNOWN || result.class == MEMUNPLUG_CLASS_HUGETLB)
-		page_count_expected(head, flags, &result);
-	if (result.class == MEMUNPLUG_CLASS_UNKNOWN) {
+	ret_page->pfn = page_to_pfn(head);
+	ret_page->ref_count = page_ref_count(head);
+	ret_page->flags = page_report_flags(head, flags);
+	ret_page->class = page_class_typed(head, flags);
+	if (ret_page->class == MEMUNPLUG_CLASS_UNKNOWN ||
+	    ret_page->class == MEMUNPLUG_CLASS_HUGETLB)
+		page_count_expected(head, flags, ret_page);
+	if (ret_page->class == MEMUNPLUG_CLASS_UNKNOWN) {
 		if (folio_maybe_dma_pinned((struct folio *)head))
-			result.flags |= MEMUNPLUG_PAGE_DMA_PINNED;
-		result.class = page_class_plain(head, flags, &result);
+			ret_page->flags |= MEMUNPLUG_PAGE_DMA_PINNED;
+		ret_page->class = page_class_plain(head, flags, ret_page);
 	}
-	result.clean_cache = result.class == MEMUNPLUG_CLASS_MOVABLE &&
-			     page_is_clean_cache(head, flags);
-	result.slow = (result.class == MEMUNPLUG_CLASS_MOVABLE ||
-		       result.class == MEMUNPLUG_CLASS_PINNED) &&
-		      result.flags & (MEMUNPLUG_PAGE_LOCKED | MEMUNPLUG_PAGE_WRITEBACK) &&
-		      !page_has_movable_ops(head);
-	*ret_page = result;
-}
-
-/**
- * mu_class_suspicious - may this be a page caught at a bad moment?
- * @class: MEMUNPLUG_CLASS_*
- *
- * Return: true if a second look is worth it.
- */
-bool mu_class_suspicious(u32 class)
-{
-	return class == MEMUNPLUG_CLASS_PINNED || class == MEMUNPLUG_CLASS_KERNEL ||
-	       class == MEMUNPLUG_CLASS_UNKNOWN;
+	ret_page->clean_cache = ret_page->class == MEMUNPLUG_CLASS_MOVABLE &&
+				page_is_clean_cache(head, flags);
+	ret_page->slow = (ret_page->class == MEMUNPLUG_CLASS_MOVABLE ||
+			  ret_page->class == MEMUNPLUG_CLASS_PINNED) &&
+			 ret_page->flags & (MEMUNPLUG_PAGE_LOCKED | MEMUNPLUG_PAGE_WRITEBACK) &&
+			 !page_has_movable_ops(head);
 }
 
 /**
@@ -240,9 +244,19 @@ bool mu_pfn_is_slow(unsigned long pfn)
 #endif
 
 /*
+ * Behind a page of this order: a free one may reach over the end (never into a hole, nor
+ * @limit). One entered in its middle would be looked at frame by frame: only its head is
+ * marked.
+ */
+static unsigned long walk_behind(unsigned long pfn, unsigned int order, bool free,
+				 unsigned long end, unsigned long limit)
+{
+	return min(free && order <= MU_FREE_ORDER_MAX ? limit : end, pfn + (1UL << order));
+}
+
+/*
  * Pages of one subsection, the unit in which memory comes and goes. Returns where
- * to go on: a free page may reach over the end (never into a hole, nor @limit). One
- * entered in its middle would be looked at frame by frame: only its head is marked.
+ * to go on.
  */
 static unsigned long walk_subsection(unsigned long pfn, unsigned long end, unsigned long limit,
 				     const struct mu_walk *walk)
@@ -258,12 +272,15 @@ static unsigned long walk_subsection(unsigned long pfn, unsigned long end, unsig
 		return end;
 	}
 	for (; pfn < end; pfn = next) {
-		mu_classify(pfn_to_page(pfn), &page);
-		next = page.pfn + (1UL << page.order);
-		if (page.class == MEMUNPLUG_CLASS_FREE && page.order <= MU_FREE_ORDER_MAX)
-			next = min(limit, next);
-		else
-			next = min(end, next);
+		struct page *p = pfn_to_page(pfn);
+
+		if (walk->used_only && PageBuddy(p)) {
+			next = walk_behind(pfn, order_free(p, pfn), true, end, limit);
+			continue;
+		}
+		mu_classify(p, &page);
+		next = walk_behind(page.pfn, page.order, page.class == MEMUNPLUG_CLASS_FREE, end,
+				   limit);
 		walk->page(&page, pfn, next - pfn, walk->data);
 	}
 	mu_memmap_unlock();

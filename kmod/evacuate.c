@@ -107,7 +107,8 @@ static void evacuate_failed(struct evacuation *ev, const struct mu_tally *tally)
 		ev->from = tally->first_movable_end;
 }
 
-static int evacuate_pass(struct evacuation *ev, unsigned long end)
+/* Only what the tally saw just now, by looking at the same pages, would stop a pass. */
+static int evacuate_pass(struct evacuation *ev, unsigned long end, const struct mu_tally *tally)
 {
 	u32 state;
 	int ret, error;
@@ -115,10 +116,12 @@ static int evacuate_pass(struct evacuation *ev, unsigned long end)
 	ret = mu_range_check_isolated(ALIGN_DOWN(ev->from, pageblock_nr_pages), end);
 	if (ret < 0)
 		return ret;
-	ret = mu_aside_collect(&ev->aside, ev->from, end, &ev->over);
+	if (tally->aside)
+		ret = mu_aside_collect(&ev->aside, ev->from, end, &ev->over);
 	if (ret < 0 || ev->aside.behind) {
 		mu_aside_return(&ev->aside);
 		ev->from = max(ev->from, ev->aside.behind);
+		ev->aside.behind = 0;
 		return ret;
 	}
 	ret = mu_fence_pass(ev->from, end);
@@ -157,7 +160,7 @@ static int evacuate_step(struct evacuation *ev, const struct mu_tally *tally)
 	/* Those that are new to the cache wait in batches, where they cannot be set aside. */
 	if (tally->slow)
 		mu_lru_drain();
-	ret = evacuate_pass(ev, end);
+	ret = evacuate_pass(ev, end, tally);
 	ev->tried = tally->first_movable;
 	if (ret == -ENOENT) {	/* nothing of it can move */
 		ev->from = end;

@@ -72,16 +72,17 @@ struct mu_page {
  * @hole: called for @nr page frames of absent or offline memory, or NULL
  * @data: theirs
  * @any_signal: stop at any signal, not only at fatal ones
+ * @used_only: pass over what the buddy allocator has
  */
 struct mu_walk {
 	void (*page)(const struct mu_page *page, unsigned long pfn, unsigned long nr, void *data);
 	void (*hole)(unsigned long nr, void *data);
 	void *data;
 	bool any_signal;
+	bool used_only;
 };
 
 void mu_classify(struct page *page, struct mu_page *ret_page);
-bool mu_class_suspicious(u32 class);
 bool mu_pfn_is_slow(unsigned long pfn);
 int mu_walk(unsigned long start, unsigned long end, const struct mu_walk *walk);
 
@@ -121,6 +122,7 @@ struct mu_aside {
 int mu_aside_init(struct mu_aside *aside, unsigned long more);
 void mu_aside_exit(struct mu_aside *aside);
 bool mu_pass_over_pfn(const struct mu_pass_over *over, unsigned long pfn);
+bool mu_aside_wants(const struct mu_page *page, unsigned long pfn, const struct mu_pass_over *over);
 int mu_aside_collect(struct mu_aside *aside, unsigned long start, unsigned long end,
 		     const struct mu_pass_over *over);
 void mu_aside_return(struct mu_aside *aside);
@@ -139,6 +141,7 @@ void mu_aside_return(struct mu_aside *aside);
  * @first_slow: first slow one, or MU_NO_PFN
  * @slow: movable or pinned pages that are locked or under writeback
  * @cache: clean page cache
+ * @aside: those that would stop a pass and are to be set aside
  */
 struct mu_tally {
 	unsigned long used;
@@ -150,6 +153,7 @@ struct mu_tally {
 	unsigned long first_slow;
 	unsigned long slow;
 	unsigned long cache;
+	unsigned long aside;
 };
 
 int mu_tally(unsigned long start, unsigned long end, const struct mu_pass_over *over,

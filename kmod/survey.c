@@ -25,6 +25,7 @@ struct survey {
 	struct memunplug_survey *out;
 	struct memunplug_page *list;
 	u32 list_size;
+	u64 walked_bytes;	/* of the pages that were looked at: not of most free ones */
 	unsigned int waits;
 	bool drained;
 };
@@ -46,6 +47,27 @@ static void survey_look_again(struct survey *survey, unsigned long pfn, struct m
 		udelay(SURVEY_WAIT_USEC);
 	}
 	mu_classify(pfn_to_page(pfn), page);
+}
+
+/* May this be a page caught at a bad moment, so that a second look is worth it? */
+static bool survey_suspicious(u32 class)
+{
+	return class == MEMUNPLUG_CLASS_PINNED || class == MEMUNPLUG_CLASS_KERNEL ||
+	       class == MEMUNPLUG_CLASS_UNKNOWN;
+}
+
+/* What the page is at a second look, if that is still the same page; or at the first. */
+static void survey_settle(struct survey *survey, unsigned long pfn, struct mu_page *page)
+{
+	struct mu_page again = *page;
+
+	survey_look_again(survey, pfn, &again);
+	/* Another page by now: what is known of it holds for one frame. */
+	if (again.pfn == page->pfn && again.order == page->order)
+		*page = again;
+	if (page->class == MEMUNPLUG_CLASS_KERNEL &&
+	    is_zone_movable_page(pfn_to_page(pfn)) && mu_fence_is(pfn))
+		page->class = MEMUNPLUG_CLASS_FREE;
 }
 
 static bool survey_in_the_way(const struct survey *survey, const struct mu_page *page)
@@ -99,28 +121,25 @@ static void survey_page(const struct mu_page *page, unsigned long pfn, unsigned 
 {
 	struct survey *survey = data;
 	struct memunplug_survey *out = survey->out;
-	struct mu_page again = *page;
+	struct mu_page settled;
 	u64 bytes = PFN_PHYS(nr);
 
-	if (mu_class_suspicious(page->class)) {
-		survey_look_again(survey, pfn, &again);
-		/* Another page by now: what is known of it holds for one frame. */
-		if (again.pfn != page->pfn || again.order != page->order)
-			again = *page;
-		if (again.class == MEMUNPLUG_CLASS_KERNEL &&
-		    is_zone_movable_page(pfn_to_page(pfn)) && mu_fence_is(pfn))
-			again.class = MEMUNPLUG_CLASS_FREE;
+	if (survey_suspicious(page->class)) {
+		settled = *page;
+		survey_settle(survey, pfn, &settled);
+		page = &settled;
 	}
 
-	out->bytes[again.class] += bytes;
-	if (again.class == MEMUNPLUG_CLASS_MOVABLE) {
-		if (again.flags & MEMUNPLUG_PAGE_LOCKED)
+	out->bytes[page->class] += bytes;
+	survey->walked_bytes += bytes;
+	if (page->class == MEMUNPLUG_CLASS_MOVABLE) {
+		if (page->flags & MEMUNPLUG_PAGE_LOCKED)
 			out->locked_bytes += bytes;
-		if (again.flags & MEMUNPLUG_PAGE_WRITEBACK)
+		if (page->flags & MEMUNPLUG_PAGE_WRITEBACK)
 			out->writeback_bytes += bytes;
 	}
-	if (survey_in_the_way(survey, &again))
-		survey_list(survey, &again, pfn);
+	if (survey_in_the_way(survey, page))
+		survey_list(survey, page, pfn);
 }
 
 static void survey_hole(unsigned long nr, void *data)
@@ -158,7 +177,8 @@ int mu_survey(struct memunplug_survey *out)
 {
 	struct survey survey = { .out = out, .list_size = out->pages ? out->max_pages : 0 };
 	const struct mu_walk walk = {
-		.page = survey_page, .hole = survey_hole, .data = &survey, .any_signal = true,
+		.page = survey_page, .hole = survey_hole, .data = &survey,
+		.any_signal = true, .used_only = true,
 	};
 	unsigned long start = PHYS_PFN(out->start);
 	int ret;
@@ -180,6 +200,7 @@ int mu_survey(struct memunplug_survey *out)
 			return -ENOMEM;
 	}
 	ret = mu_walk(start, start + PHYS_PFN(out->size), &walk);
+	out->bytes[MEMUNPLUG_CLASS_FREE] += out->size - out->hole_bytes - survey.walked_bytes;
 	if (!ret && out->n_pages &&
 	    copy_to_user(u64_to_user_ptr(out->pages), survey.list,
 			 array_size(out->n_pages, sizeof(*survey.list))))
@@ -230,6 +251,8 @@ static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned l
 		if (out->first_slow == MU_NO_PFN)
 			out->first_slow = pfn;
 	}
+	if (tally->over && mu_aside_wants(page, pfn, tally->over))
+		out->aside += nr;
 	if (!tally_moves(tally, page, pfn))
 		return;
 	out->movable += nr;
@@ -243,7 +266,8 @@ static void tally_page(const struct mu_page *page, unsigned long pfn, unsigned l
  * mu_tally - count what an evacuation has to do
  * @start: first page frame
  * @end: behind the last one
- * @over: pages not to be counted as movable, nor are slow ones then, or NULL
+ * @over: pages not to be counted as movable, nor are slow ones then, or NULL; without
+ *	  it none is counted as to be set aside
  * @ret_tally: the counts
  *
  * Return: 0, or -EINTR if a fatal signal is pending.
@@ -258,7 +282,7 @@ int mu_tally(unsigned long start, unsigned long end, const struct mu_pass_over *
 		.first_slow = MU_NO_PFN,
 	};
 	struct tally tally = { .out = &out, .over = over };
-	const struct mu_walk walk = { .page = tally_page, .data = &tally };
+	const struct mu_walk walk = { .page = tally_page, .data = &tally, .used_only = true };
 	int ret;
 
 	ret = mu_walk(start, end, &walk);
