@@ -38,14 +38,14 @@ static unsigned long page_mapping_bits(const struct page *page)
 	return (unsigned long)READ_ONCE(page->mapping);
 }
 
-static bool page_has_movable_ops(const struct page *page)
+static bool mapping_has_movable_ops(unsigned long mapping)
 {
-	return (page_mapping_bits(page) & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_MOVABLE;
+	return (mapping & PAGE_MAPPING_FLAGS) == PAGE_MAPPING_MOVABLE;
 }
 
-static bool page_is_anon(const struct page *page)
+static bool mapping_is_anon(unsigned long mapping)
 {
-	return page_mapping_bits(page) & PAGE_MAPPING_ANON;
+	return mapping & PAGE_MAPPING_ANON;
 }
 
 /* An order read from a page that may be changing: only used if it makes sense. */
@@ -63,16 +63,15 @@ static unsigned int order_free(const struct page *page, unsigned long pfn)
 }
 
 /* What alloc_contig_range() gives up: see reclaim_clean_pages_from_list() of the kernel. */
-static bool page_is_clean_cache(const struct page *head, unsigned long flags)
+static bool page_is_clean_cache(unsigned long flags, unsigned long mapping)
 {
 	const unsigned long others = BIT(PG_swapbacked) | BIT(PG_dirty) | BIT(PG_unevictable);
-	unsigned long mapping = page_mapping_bits(head);
 
 	return snapshot_has(flags, PG_lru) && !(flags & others) && mapping &&
 	       !(mapping & PAGE_MAPPING_FLAGS);
 }
 
-static u32 page_report_flags(struct page *head, unsigned long flags)
+static u32 page_report_flags(unsigned long flags, unsigned long mapping)
 {
 	u32 ret = 0;
 
@@ -87,7 +86,7 @@ static u32 page_report_flags(struct page *head, unsigned long flags)
 		ret |= MEMUNPLUG_PAGE_UNEVICTABLE;
 	if (snapshot_has(flags, PG_head))
 		ret |= MEMUNPLUG_PAGE_COMPOUND;
-	if (page_is_anon(head))
+	if (mapping_is_anon(mapping))
 		ret |= MEMUNPLUG_PAGE_ANON;
 	if (snapshot_in_swapcache(flags))
 		ret |= MEMUNPLUG_PAGE_SWAPCACHE;
@@ -95,13 +94,15 @@ static u32 page_report_flags(struct page *head, unsigned long flags)
 }
 
 /* Mappings, and the references that they, the caches and buffers explain. */
-static void page_count_expected(struct page *head, unsigned long flags, struct mu_page *ret_page)
+static void page_count_expected(struct page *head, unsigned long flags, unsigned long mapping,
+				struct mu_page *ret_page)
 {
 	unsigned long nr = 1UL << ret_page->order;
 	int expected;
 
 	if (ret_page->order)
-		ret_page->map_count = mu_large_mapcount(head, ret_page->order, page_is_anon(head));
+		ret_page->map_count = mu_large_mapcount(head, ret_page->order,
+							mapping_is_anon(mapping));
 	else
 		ret_page->map_count = atomic_read(&head->_mapcount) + 1;
 	if (ret_page->map_count < 0)	/* it is a page type */
@@ -110,11 +111,11 @@ static void page_count_expected(struct page *head, unsigned long flags, struct m
 	expected = ret_page->map_count;
 	if (snapshot_in_swapcache(flags))
 		expected += nr;
-	else if (page_mapping_bits(head) && !page_is_anon(head))
+	else if (mapping && !mapping_is_anon(mapping))
 		expected += nr;
 	if (snapshot_has(flags, PG_private))
 		expected++;
-	if (snapshot_has(flags, PG_private_2) && !page_is_anon(head))
+	if (snapshot_has(flags, PG_private_2) && !mapping_is_anon(mapping))
 		expected++;	/* a network filesystem is copying it to its cache */
 	ret_page->expected_count = expected;
 }
@@ -130,7 +131,7 @@ static bool page_is_listed_only(unsigned long flags)
 	return (flags & (BIT(PG_lru) | others)) == BIT(PG_lru);
 }
 
-static u32 page_class_typed(struct page *head, unsigned long flags)
+static u32 page_class_typed(struct page *head, unsigned long flags, unsigned long mapping)
 {
 	if (page_is_listed_only(flags))
 		return MEMUNPLUG_CLASS_UNKNOWN;
@@ -143,8 +144,8 @@ static u32 page_class_typed(struct page *head, unsigned long flags)
 	if (snapshot_has(flags, PG_head) && PageHuge(head))
 		return MEMUNPLUG_CLASS_HUGETLB;
 	if (PageOffline(head))
-		return page_has_movable_ops(head) ? MEMUNPLUG_CLASS_BALLOON :
-						    MEMUNPLUG_CLASS_OFFLINE;
+		return mapping_has_movable_ops(mapping) ? MEMUNPLUG_CLASS_BALLOON :
+							  MEMUNPLUG_CLASS_OFFLINE;
 	if (PageTable(head))
 		return MEMUNPLUG_CLASS_PAGE_TABLE;
 	if (PageSlab(head))
@@ -153,20 +154,44 @@ static u32 page_class_typed(struct page *head, unsigned long flags)
 }
 
 /* A page that has no type of its own: user memory, page cache, or the kernel's. */
-static u32 page_class_plain(struct page *head, unsigned long flags, const struct mu_page *page)
+static u32 page_class_plain(unsigned long flags, unsigned long mapping, const struct mu_page *page)
 {
 	int granted = page->expected_count;
 
 	if (page->ref_count == 0)
 		return MEMUNPLUG_CLASS_FREE;	/* on a per-CPU list, or in migration */
-	if (page_has_movable_ops(head))
+	if (mapping_has_movable_ops(mapping))
 		return MEMUNPLUG_CLASS_MOVABLE;
 	if (!snapshot_has(flags, PG_lru)) {
-		if (!page_mapping_bits(head) && !snapshot_in_swapcache(flags) && !page->map_count)
+		if (!mapping && !snapshot_in_swapcache(flags) && !page->map_count)
 			return MEMUNPLUG_CLASS_KERNEL;
 		granted++;
 	}
 	return page->ref_count > granted ? MEMUNPLUG_CLASS_PINNED : MEMUNPLUG_CLASS_MOVABLE;
+}
+
+/* The class, flags and counts of a page that is not free; its order is known. */
+static void classify_used(struct page *head, unsigned long flags, struct mu_page *ret_page)
+{
+	unsigned long mapping = page_mapping_bits(head);
+	u32 class;
+
+	ret_page->ref_count = page_ref_count(head);
+	ret_page->flags = page_report_flags(flags, mapping);
+	class = page_class_typed(head, flags, mapping);
+	if (class == MEMUNPLUG_CLASS_UNKNOWN || class == MEMUNPLUG_CLASS_HUGETLB)
+		page_count_expected(head, flags, mapping, ret_page);
+	if (class == MEMUNPLUG_CLASS_UNKNOWN) {
+		if (folio_maybe_dma_pinned((struct folio *)head))
+			ret_page->flags |= MEMUNPLUG_PAGE_DMA_PINNED;
+		class = page_class_plain(flags, mapping, ret_page);
+	}
+	ret_page->class = class;
+	ret_page->clean_cache = class == MEMUNPLUG_CLASS_MOVABLE &&
+				page_is_clean_cache(flags, mapping);
+	ret_page->slow = ret_page->flags & (MEMUNPLUG_PAGE_LOCKED | MEMUNPLUG_PAGE_WRITEBACK) &&
+			 (class == MEMUNPLUG_CLASS_MOVABLE || class == MEMUNPLUG_CLASS_PINNED) &&
+			 !mapping_has_movable_ops(mapping);
 }
 
 /**
@@ -188,33 +213,20 @@ void mu_classify(struct page *page, struct mu_page *ret_page)
 
 	head = compound_head(page);
 	flags = READ_ONCE(head->flags);
-	if (snapshot_has(flags, PG_head))
-		ret_page->order = order_checked(page_to_pfn(head), compound_order(head));
-	if (page_to_pfn(head) + (1UL << ret_page->order) <= ret_page->pfn) {
-		/* Torn apart while we looked: it is what it is by itself. */
-		head = page;
-		flags = READ_ONCE(page->flags);
-		ret_page->order = 0;
-	}
+	if (head != page || snapshot_has(flags, PG_head)) {
+		unsigned long pfn = page_to_pfn(head);
+		unsigned int order = snapshot_has(flags, PG_head) ?
+					     order_checked(pfn, compound_order(head)) : 0;
 
-	ret_page->pfn = page_to_pfn(head);
-	ret_page->ref_count = page_ref_count(head);
-	ret_page->flags = page_report_flags(head, flags);
-	ret_page->class = page_class_typed(head, flags);
-	if (ret_page->class == MEMUNPLUG_CLASS_UNKNOWN ||
-	    ret_page->class == MEMUNPLUG_CLASS_HUGETLB)
-		page_count_expected(head, flags, ret_page);
-	if (ret_page->class == MEMUNPLUG_CLASS_UNKNOWN) {
-		if (folio_maybe_dma_pinned((struct folio *)head))
-			ret_page->flags |= MEMUNPLUG_PAGE_DMA_PINNED;
-		ret_page->class = page_class_plain(head, flags, ret_page);
+		if (pfn + (1UL << order) > ret_page->pfn) {
+			ret_page->pfn = pfn;
+			ret_page->order = order;
+		} else {	/* torn apart while we looked: it is what it is by itself */
+			head = page;
+			flags = READ_ONCE(page->flags);
+		}
 	}
-	ret_page->clean_cache = ret_page->class == MEMUNPLUG_CLASS_MOVABLE &&
-				page_is_clean_cache(head, flags);
-	ret_page->slow = (ret_page->class == MEMUNPLUG_CLASS_MOVABLE ||
-			  ret_page->class == MEMUNPLUG_CLASS_PINNED) &&
-			 ret_page->flags & (MEMUNPLUG_PAGE_LOCKED | MEMUNPLUG_PAGE_WRITEBACK) &&
-			 !page_has_movable_ops(head);
+	classify_used(head, flags, ret_page);
 }
 
 /**
