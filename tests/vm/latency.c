@@ -5,15 +5,18 @@
  * the time from when that was due until it is done. So it feels a CPU that is busy, a page that
  * is being moved, and memory that is scarce.
  *
- *   latency --begin=FILE --total=KIB [--bytes=N] [--period=USEC] [--idle=N]
+ *   latency --begin=FILE --total=KIB [--bytes=N] [--period=USEC|--burst=N] [--idle=N]
+ *
+ * With --burst it does not wait: so many writes after each other are one sample, and another
+ * burst follows at once. It wants all of a CPU then, and feels how much it gets.
  *
  * It takes the time of --idle writes and prints "ready". What counts afterwards begins when
  * the contents of the file are others than before (a count of the interrupts by which
  * the hypervisor asks), and ends when the machine has no more memory than --total. Then it prints
  * for both, in nanoseconds, and with the writes that took more than a millisecond:
  *
- *   idle samples N p50 N p99 N worst N late N
- *   meanwhile samples N p50 N p99 N worst N late N
+ *   idle samples N p50 N p99 N worst N late N elapsed N
+ *   meanwhile samples N p50 N p99 N worst N late N elapsed N
  *
  * With QEMU's -icount and one CPU a nanosecond is an instruction, and the figures repeat.
  */
@@ -40,12 +43,13 @@
 
 typedef struct Samples {
         size_t n;
+        uint64_t begin, end;
         uint64_t nsec[SAMPLES_MAX];
 } Samples;
 
 typedef struct Writer {
         volatile char *memory;
-        uint64_t pages, period, due, turn;
+        uint64_t pages, period, burst, due, turn;
 } Writer;
 
 static Samples idle, meanwhile;
@@ -57,8 +61,8 @@ static uint64_t clock_now(void) {
         return (uint64_t) now.tv_sec * 1000000000 + (uint64_t) now.tv_nsec;
 }
 
-static int writer_begin(Writer *w, uint64_t bytes, uint64_t period) {
-        *w = (Writer) { .pages = bytes / PAGE_BYTES, .period = period };
+static int writer_begin(Writer *w, uint64_t bytes, uint64_t period, uint64_t burst) {
+        *w = (Writer) { .pages = bytes / PAGE_BYTES, .period = period, .burst = burst };
         w->memory = mmap(NULL, w->pages * PAGE_BYTES, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0);
         if (w->memory == MAP_FAILED)
                 return -errno;
@@ -73,15 +77,29 @@ static int writer_begin(Writer *w, uint64_t bytes, uint64_t period) {
         return 0;
 }
 
+static void write_once(Writer *w) {
+        w->memory[mix64(w->turn++) % w->pages * PAGE_BYTES]++;
+}
+
+static uint64_t writer_burst(Writer *w) {
+        uint64_t begin = clock_now();
+
+        for (uint64_t i = 0; i < w->burst; i++)
+                write_once(w);
+        return clock_now() - begin;
+}
+
 /* The next write: how long it took from when it was due. One that comes too late moves none but itself. */
 static uint64_t writer_write(Writer *w) {
         struct timespec due;
 
+        if (w->burst > 0)
+                return writer_burst(w);
         w->due += w->period;
         due = (struct timespec) { (time_t) (w->due / 1000000000), (long) (w->due % 1000000000) };
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
                 ;
-        w->memory[mix64(w->turn++) % w->pages * PAGE_BYTES]++;
+        write_once(w);
         return clock_now() - w->due;
 }
 
@@ -103,10 +121,11 @@ static void samples_print(Samples *s, const char *name) {
         for (size_t i = 0; i < s->n; i++)
                 late += s->nsec[i] > LATE_NSEC;
         if (s->n == 0)
-                printf("%s samples 0 p50 0 p99 0 worst 0 late 0\n", name);
+                printf("%s samples 0 p50 0 p99 0 worst 0 late 0 elapsed 0\n", name);
         else
-                printf("%s samples %zu p50 %"PRIu64" p99 %"PRIu64" worst %"PRIu64" late %zu\n", name, s->n,
-                       s->nsec[s->n / 2], s->nsec[s->n * 99 / 100], s->nsec[s->n - 1], late);
+                printf("%s samples %zu p50 %"PRIu64" p99 %"PRIu64" worst %"PRIu64" late %zu elapsed %"PRIu64"\n",
+                       name, s->n, s->nsec[s->n / 2], s->nsec[s->n * 99 / 100], s->nsec[s->n - 1], late,
+                       s->end - s->begin);
 }
 
 static uint64_t total_kib(void) {
@@ -119,8 +138,12 @@ static uint64_t total_kib(void) {
 static int run(Writer *w, size_t n_idle, int begin, uint64_t total) {
         char before[256] = {}, now[256] = {};
 
-        for (size_t i = 0; i < n_idle; i++)
+        idle.begin = clock_now();
+        for (size_t i = 0; i < n_idle; i++) {
                 samples_add(&idle, writer_write(w));
+                (void) total_kib(); /* as is done meanwhile */
+        }
+        idle.end = clock_now();
         if (pread(begin, before, sizeof before - 1, 0) <= 0)
                 return EXIT_FAILURE;
         printf("ready\n");
@@ -130,16 +153,18 @@ static int run(Writer *w, size_t n_idle, int begin, uint64_t total) {
                 if (pread(begin, now, sizeof now - 1, 0) <= 0)
                         return EXIT_FAILURE;
         } while (strcmp(before, now) == 0);
+        meanwhile.begin = clock_now();
         do
                 samples_add(&meanwhile, writer_write(w));
-        while (total_kib() > total);
+        while (total_kib() > total && meanwhile.n < SAMPLES_MAX);
+        meanwhile.end = clock_now();
         samples_print(&idle, "idle");
         samples_print(&meanwhile, "meanwhile");
         return EXIT_SUCCESS;
 }
 
 static int usage(void) {
-        fprintf(stderr, "usage: latency --begin=FILE --total=KIB [--bytes=N] [--period=USEC] [--idle=N]\n");
+        fprintf(stderr, "usage: latency --begin=FILE --total=KIB [--bytes=N] [--period=USEC|--burst=N] [--idle=N]\n");
         return 2;
 }
 
@@ -149,10 +174,11 @@ int main(int argc, char **argv) {
                 { "total",  required_argument, NULL, 't' },
                 { "bytes",  required_argument, NULL, 'b' },
                 { "period", required_argument, NULL, 'p' },
+                { "burst",  required_argument, NULL, 'u' },
                 { "idle",   required_argument, NULL, 'i' },
                 {}
         };
-        uint64_t total = 0, bytes = 64 << 20, period_usec = 200, n_idle = 2000;
+        uint64_t total = 0, bytes = 64 << 20, period_usec = 200, burst = 0, n_idle = 2000;
         int begin = -1, c, r;
         Writer writer;
 
@@ -162,12 +188,13 @@ int main(int argc, char **argv) {
                 case 't': total = strtoull(optarg, NULL, 0); break;
                 case 'b': bytes = strtoull(optarg, NULL, 0); break;
                 case 'p': period_usec = strtoull(optarg, NULL, 0); break;
+                case 'u': burst = strtoull(optarg, NULL, 0); break;
                 case 'i': n_idle = strtoull(optarg, NULL, 0); break;
                 default: return usage();
                 }
         if (optind != argc || begin < 0 || total == 0 || bytes < PAGE_BYTES || period_usec == 0)
                 return usage();
-        r = writer_begin(&writer, bytes, period_usec * 1000);
+        r = writer_begin(&writer, bytes, period_usec * 1000, burst);
         if (r < 0) {
                 fprintf(stderr, "latency: cannot take memory: %s\n", strerror(-r));
                 return EXIT_FAILURE;
