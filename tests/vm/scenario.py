@@ -90,7 +90,7 @@ class Staller:
                                     *(['--file=' + file] if file else [])])
         m = self.process.wait_line(r'^holding (\d+) pages as pid (\d+)', timeout)
         self.pages, self.pid = int(m[1]), int(m[2])
-        if mode == 'direct':
+        if mode == 'direct' and self.pages > 0:
             self.process.wait_line('^asked', timeout)
 
     def end(self, timeout=30):

@@ -238,7 +238,7 @@ static int hold_buffers(const Pages *pages) {
                 return -errno;
         for (unsigned i = 0; i < n; i++)
                 iov[i] = (struct iovec) { pages->item[i].address, PAGE_BYTES };
-        if (syscall(SYS_io_uring_register, fd, IORING_REGISTER_BUFFERS, iov, n) < 0)
+        if (n > 0 && syscall(SYS_io_uring_register, fd, IORING_REGISTER_BUFFERS, iov, n) < 0)
                 return -errno;
         say_held(n);
         return 0;
