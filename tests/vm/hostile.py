@@ -7,8 +7,8 @@
 import time
 
 from cases import Failure
-from scenario import (FINAL, CallError, Holder, Staller, Watch, blocks, isolated_blocks, job, varlink, varlink_stream,
-                      workers_in_kernel)
+from scenario import (FINAL, CallError, Holder, Staller, Watch, blocks, blocks_of, isolated_blocks, job, varlink,
+                      varlink_stream, workers_in_kernel)
 
 DIMMS = ['256M', '256M']
 
@@ -18,11 +18,6 @@ def prepare(guest, deadline):
     guest.check('modprobe fuse')
     guest.put('/etc/memunplug/memunplugd.conf', '[Unplug]\nDeadlineSec=%ds\nDeadlinePerGiBSec=0\n' % deadline, 0o644)
     guest.daemon = guest.start_daemon()
-
-
-def blocks_of(guest, dimm):
-    start, size = guest.dimms()[dimm]
-    return list(range(start >> 27, (start + size) >> 27))
 
 
 # name: who holds pages of a range.

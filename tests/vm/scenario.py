@@ -333,6 +333,12 @@ def configure(guest, daemon, text):
 BLOCKS = "cd /sys/devices/system/memory && grep -s '' memory[0-9]*/state memory[0-9]*/valid_zones || :"
 
 
+def blocks_of(guest, dimm):
+    """The blocks of a DIMM."""
+    start, size = guest.dimms()[dimm]
+    return list(range(start >> 27, (start + size) >> 27))
+
+
 def blocks(guest):
     """{index: (state, zones)} as sysfs has it."""
     table = {}

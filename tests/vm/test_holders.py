@@ -7,7 +7,7 @@
 
 import hostile
 from cases import kernels
-from scenario import varlink
+from scenario import blocks_of, varlink
 
 DEADLINE = 10                                   # seconds
 
@@ -26,7 +26,7 @@ def _try(t, kind, elsewhere=True):
     if elsewhere:                               # while these pages are still held
         other = hostile.Outcome(g, 'd2', DEADLINE)
         t.true(other.gone(), 'the other DIMM: %s; log: %s' % (other, g.daemon.err[-2000:]))
-        varlink(g, 'Replug', {'blocks': hostile.blocks_of(g, 'd2')}, more=True)
+        varlink(g, 'Replug', {'blocks': blocks_of(g, 'd2')}, more=True)
     attempt.judge()
     attempt.end()
     return attempt

@@ -8,7 +8,8 @@ import signal
 import time
 
 from cases import kernels
-from scenario import Disk, Staller, configure, isolated_blocks, states, used_pages, varlink, workers_in_kernel
+from scenario import (Disk, Staller, blocks_of, configure, isolated_blocks, states, used_pages, varlink,
+                      workers_in_kernel)
 
 KINDS = ('anon', 'thp', 'mlocked', 'ksm', 'hugetlb', 'tmpfs', 'clean', 'dirty', 'swapcache')
 DISKS = '''
@@ -27,8 +28,7 @@ def _guest(t):
         g.disk = Disk(g, '/run/disk')
         g.add_dimm('256M')
         g.ranges = g.dimm_range('d1')
-        start, size = g.dimms()['d1']
-        g.blocks = list(range(start >> 27, (start + size) >> 27))
+        g.blocks = blocks_of(g, 'd1')
         g.daemon = g.start_daemon()
     return t.shared('kinds', prepare, memory='1G', trixie=True, limit=600, devices=Disk.ARGUMENTS)
 

@@ -6,7 +6,7 @@
 import json
 
 from cases import kernels
-from scenario import (CallError, FINAL, Watch, Workload, blocks, bus, ctl, isolated_blocks, job, jobs, states,
+from scenario import (CallError, FINAL, Watch, Workload, blocks, blocks_of, bus, ctl, isolated_blocks, job, jobs, states,
                       used_pages, varlink)
 
 SIZE = 512 << 20
@@ -94,7 +94,7 @@ def test_every_other_block(t):
     """every other block of two DIMMs: evacuated all at once, each page moves once, hardly one into a block that is to go"""
     g = _guest(t)
     before = blocks(g)
-    chosen = [i for start, size in g.dimms().values() for i in range(start >> 27, (start + size) >> 27)][::2]
+    chosen = [i for dimm in g.dimms() for i in blocks_of(g, dimm)][::2]
     used = used_pages(g, ','.join('%#x-%#x' % (i << 27, (i + 1) << 27) for i in chosen))
     migrated = g.vmstat()['pgmigrate_success']
     record = varlink(g, 'Unplug', {'blocks': chosen}, more=True, timeout=120)[-1]['job']

@@ -13,7 +13,8 @@ import debian
 import rootfs
 import system
 from cases import kernels
-from scenario import MIB, OST_OK, CallError, Eject, Workload, blocks, isolated_blocks, jobs, varlink, wait_all_online
+from scenario import (MIB, OST_OK, CallError, Eject, Workload, blocks, blocks_of, isolated_blocks, jobs, varlink,
+                      wait_all_online)
 from standing import StandingJob
 
 EXPOSURE = 1.6
@@ -143,8 +144,7 @@ def test_cpu_quota(t):
     before = blocks(g)
     work = Workload(g, g.dimm_range('d2'), share=4, seed=23)
     g.check('systemctl set-property --runtime memunplugd.service CPUQuota=%d%% CPUQuotaPeriodSec=10ms' % QUOTA)
-    start, size = g.dimms()['d2']
-    chosen = list(range(start >> 27, (start + size) >> 27))
+    chosen = blocks_of(g, 'd2')
     had, waited = _group(g)
     record = varlink(g, 'Unplug', {'blocks': chosen}, more=True, timeout=300)[-1]['job']
     now, times = _group(g)
