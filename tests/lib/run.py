@@ -33,7 +33,7 @@ import product                                                      # noqa: E402
 DESCRIPTION = """\
 Run the tests: build/* (gcc, clang, with sanitizers), unit/* (what `meson test` runs, in
 the plain and the sanitized build), style/*, package/*, kmod/* (warnings, sparse, checkpatch,
-in a kernel tree), fuzz/* (every target, and what they covered), bench/* (what calls and idling cost) and
+in a kernel tree), fuzz/* (every target, and what they covered), bench/* (what calls, idling and removals cost) and
 vm/KERNEL/* (real guests; on the kernel debug only if it is named: vm/debug, which builds
 it). NAME is a suite, the beginning of a name up to a slash, or a pattern: unit, vm/6.1,
 vm/6.1/eject/*, *plain*.
@@ -228,20 +228,24 @@ def run_units(report, selection, built):
             report('unit/%s/all' % variant, '', 'fail', 'no end within %d s' % SLOW_SECONDS)
 
 
-# ---- what calls and idling cost ----
+# ---- what calls, idling and removals cost ----
 
 BENCHMARKS = {
     'ipc': 'calls against empty services',
     'idle': 'no wakeup in a minute, little memory',
     'plan': 'reading and planning 65 536 blocks against lsmem',
+    'engine': 'migrations and instructions of a removal against the ascending loop',
 }
+# Instructions repeat, whatever else the machine does: no second guest at a time, something runs beside it.
+ENGINE = ('--quick', '--states=untouched,25 %', '--ways=loop-asc,ours', '--jobs=1')
 
 
 def benchmark(name):
     """Its lines are the notes."""
     build = product.build_dir('gcc')
-    r = subprocess.run([sys.executable, os.path.join(TESTS, 'bench', name + '.py'),
-                        os.path.join(build, 'daemon/memunplugd'), TOP, os.path.join(build, 'tests/bench')],
+    arguments = (*ENGINE, '--build=' + build) if name == 'engine' else (
+        os.path.join(build, 'daemon/memunplugd'), TOP, os.path.join(build, 'tests/bench'))
+    r = subprocess.run([sys.executable, os.path.join(TESTS, 'bench', name + '.py'), *arguments],
                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                        timeout=SLOW_SECONDS)
     if r.returncode:
@@ -342,7 +346,7 @@ def main():
     report = Report()
     built = run_builds(report, selection)
     run_units(report, selection, built)
-    with Beside(run_benchmarks, report, selection, built, ('idle',)):    # it waits for a minute, and counts
+    with Beside(run_benchmarks, report, selection, built, ('idle', 'engine')):     # they count, and take no times
         run_checks(report, selection)
     run_benchmarks(report, selection, built, ('ipc', 'plan'))
     try:
