@@ -11,7 +11,7 @@
 #include "util/clock.h"
 
 #define SAMPLE_USEC UINT64_C(250000)
-#define SAMPLE_SHARE 4U /* a sample is followed by a pause at least so many times its own length */
+#define SAMPLE_SHARE 20U /* a sample is followed by a pause at least so many times its own length */
 #define EJECT_PAUSE_MIN_USEC UINT64_C(5000)
 #define EJECT_PAUSE_MAX_USEC UINT64_C(200000)
 #define EJECT_TIMEOUT_USEC UINT64_C(10000000)
