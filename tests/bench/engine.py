@@ -81,7 +81,7 @@ BEST_PEER_MIN = 0.95
 HOST_MAX = 16 * MIB
 AGAINST_ASCENDING = {'untouched': 3.0, '10 %': 2.6, '25 %': 2.0, '50 %': 1.5}
 # The targets are for 16 blocks. With eight, pages hop less far and fixed costs weigh more; measured were
-# 4.40, 2.48 and 1.99, and --quick holds that it does not get much worse.
+# 4.40, 2.47 and 2.01, and --quick holds that it does not get much worse.
 AGAINST_ASCENDING_QUICK = {'untouched': 4.0, '10 %': 2.3, '25 %': 1.85}
 
 SCALE = ('128M', '256M', '512M', '1G', '2G', '4G', '8G')      # one block to 64
