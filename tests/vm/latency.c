@@ -12,8 +12,8 @@
  *
  * It takes the time of --idle writes and prints "ready". What counts afterwards begins when
  * the contents of the file are others than before (a count of the interrupts by which
- * the hypervisor asks), and ends when the machine has no more memory than --total. Then it prints
- * for both, in nanoseconds, and with the writes that took more than a millisecond:
+ * the hypervisor asks), and ends when the machine has no more memory than --total, or after SAMPLES_MAX
+ * samples. Then it prints for both, in nanoseconds, and with the writes that took more than a millisecond:
  *
  *   idle samples N p50 N p99 N worst N late N elapsed N
  *   meanwhile samples N p50 N p99 N worst N late N elapsed N
